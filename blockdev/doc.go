@@ -1,0 +1,2 @@
+// Package blockdev opens volumes for reading and writing.
+package blockdev

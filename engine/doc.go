@@ -1,0 +1,2 @@
+// Package engine is the data path of ddsgo.
+package engine
