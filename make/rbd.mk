@@ -1,0 +1,10 @@
+# Ceph RBD: real clusters on this machine (root, packages from lab/ceph/install.sh).
+.PHONY: lab-rbd lab-rbd-full demo-rbd
+
+lab-rbd: ## RBD driver on two real clusters: lab self-test and the named subset (< 15 min)
+	lab/ceph/install.sh
+	go test -tags lab -count=1 -p 1 -short -timeout 15m ./lab/ceph/ ./array/rbd/...
+
+lab-rbd-full: ## everything of lab-rbd, with the long cases
+	lab/ceph/install.sh
+	go test -tags lab -count=1 -p 1 -timeout 60m ./lab/ceph/ ./array/rbd/...
