@@ -1,0 +1,2 @@
+// Package state keeps what one end durably knows about each volume.
+package state

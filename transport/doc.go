@@ -1,0 +1,2 @@
+// Package transport connects ddsgo with a ddsgo on another machine.
+package transport
