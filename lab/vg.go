@@ -1,0 +1,80 @@
+//go:build lab
+
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// VolumeGroup is a volume group on one loop device.
+type VolumeGroup struct {
+	Name string
+	Disk string
+}
+
+// DefaultVGSize is the size of the disk under VG.
+const DefaultVGSize = 1 << 30
+
+// VG makes a volume group of DefaultVGSize with extents of 1 MiB; it and all its volumes are removed at the end.
+func VG(t testing.TB) *VolumeGroup {
+	t.Helper()
+	return NamedVG(t, "", DefaultVGSize)
+}
+
+// NamedVG is VG with a suffix to the name (to test names with '-', for instance) and a size.
+func NamedVG(t testing.TB, suffix string, size int64) *VolumeGroup {
+	t.Helper()
+	disk := Disk(t, size)
+	vg := &VolumeGroup{Name: get(t).name("_") + suffix, Disk: disk}
+	Run(t, "lvm", "vgcreate", "--yes", "--physicalextentsize", "1m", vg.Name, disk)
+	t.Cleanup(func() { vg.remove(t) })
+	return vg
+}
+
+// LV makes a linear volume of size bytes, zeroed, and returns its path.
+func (vg *VolumeGroup) LV(t testing.TB, name string, size int64) string {
+	t.Helper()
+	Run(t, "lvm", "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--size", fmt.Sprintf("%db", size), "--name", name, vg.Name)
+	return vg.Path(name)
+}
+
+// Path is /dev/VG/LV.
+func (vg *VolumeGroup) Path(lv string) string { return "/dev/" + vg.Name + "/" + lv }
+
+// DMName is the device-mapper name of a volume, with '-' doubled.
+func (vg *VolumeGroup) DMName(lv string) string {
+	esc := func(s string) string { return strings.ReplaceAll(s, "-", "--") }
+	return esc(vg.Name) + "-" + esc(lv)
+}
+
+// Mapper is /dev/mapper/VG-LV.
+func (vg *VolumeGroup) Mapper(lv string) string { return "/dev/mapper/" + vg.DMName(lv) }
+
+// remove removes the group in whatever state a test left it.
+func (vg *VolumeGroup) remove(t testing.TB) {
+	esc := strings.ReplaceAll(vg.Name, "-", "--")
+	resumeAll(esc)
+	out, err := try("lvm", "vgremove", "--force", "--force", "--yes", vg.Name)
+	if err == nil {
+		return
+	}
+	// Killed commands leave device-mapper and metadata in disagreement: take down the devices first, then the metadata.
+	removeMappings(esc)
+	if _, again := try("lvm", "vgremove", "--force", "--force", "--yes", vg.Name); again != nil {
+		t.Errorf("lab: cannot remove volume group %s: %v, %v: %s", vg.Name, err, again, out)
+	}
+}
+
+// resumeAll resumes every suspended device of the group, without loading a table that a killed command left pending.
+func resumeAll(escaped string) {
+	out, _ := try("dmsetup", "info", "-c", "--noheadings", "--separator", " ", "-o", "name,suspended")
+	for _, line := range strings.Split(out, "\n") {
+		dev, state, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(dev, escaped+"-") && strings.EqualFold(strings.TrimSpace(state), "suspended") {
+			_, _ = try("dmsetup", "clear", dev)
+			_, _ = try("dmsetup", "resume", dev)
+		}
+	}
+}
