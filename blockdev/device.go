@@ -1,6 +1,9 @@
 package blockdev
 
-import "io"
+import (
+	"fmt"
+	"io"
+)
 
 // Device is a volume: a block device, a file, or memory in tests. Offsets and
 // lengths are bytes. Implementations are safe for concurrent use.
@@ -19,4 +22,13 @@ type Device interface {
 	// Name is the path as the user gave it, for messages.
 	Name() string
 	io.Closer
+}
+
+// CheckRange is the error of an access to length bytes at off of a device of size bytes:
+// ErrOutOfRange with the figures, or nil.
+func CheckRange(name string, off, length, size int64) error {
+	if off >= 0 && length >= 0 && off <= size && length <= size-off {
+		return nil
+	}
+	return fmt.Errorf("%s: %d bytes at %d, device of %d bytes: %w", name, length, off, size, ErrOutOfRange)
 }
