@@ -17,8 +17,8 @@
 // Nothing but its own. Every object has the prefix "ddsgolab" and the process id of the test binary:
 //
 //	/dev/shm/ddsgolab.PID/          images of the disks, keys, configurations
-//	ddsgolabPID_N                   volume groups;   ddsgolabPID-NAME   device-mapper devices
-//	ddsgolabPIDa, ddsgolabPIDb      network namespaces
+//	ddsgolabPID_N                   volume groups;   ddsgolabPID-N      device-mapper devices
+//	ddsgolabPIDnN-a, -b             network namespaces
 //
 // LVM gets a configuration (LVM_SYSTEM_DIR) whose filter accepts the lab's own loop devices and rejects everything
 // else, so a volume group of the host cannot even be seen. Each test removes what it made (t.Cleanup); what a killed

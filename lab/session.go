@@ -31,6 +31,9 @@ type session struct {
 	next  int             // numbers for names
 }
 
+// namespaceName matches a line of ip netns list that is ours: the name, the process id.
+var namespaceName = regexp.MustCompile(`^(` + prefix + `(\d+)n\S*)`)
+
 // open makes the session at first use.
 var open = sync.OnceValues(newSession)
 
@@ -78,7 +81,7 @@ func get(t testing.TB) *session {
 	return s
 }
 
-// Name returns a fresh name with the lab's prefix, valid for a volume group, a device or a namespace.
+// name returns a fresh name with the lab's prefix, valid for a volume group, a device or a namespace.
 func (s *session) name(sep string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,13 +179,12 @@ func sweep() error {
 	}
 	out, _ := exec.Command("ip", "netns", "list").Output()
 	for _, line := range strings.Split(string(out), "\n") {
-		name, _, _ := strings.Cut(line, " ")
-		rest, ours := strings.CutPrefix(name, prefix)
-		if !ours {
+		m := namespaceName.FindStringSubmatch(line)
+		if m == nil {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.TrimRight(rest, "ab_0123456789"[:3])); err == nil && !alive(pid) {
-			_ = exec.Command("ip", "netns", "del", name).Run()
+		if pid, err := strconv.Atoi(m[2]); err == nil && !alive(pid) {
+			_ = exec.Command("ip", "netns", "del", m[1]).Run()
 		}
 	}
 	return nil
