@@ -68,7 +68,7 @@ func (d *Disk) open(o Options) error {
 	}
 	d.file, err = os.OpenFile(d.name, flags|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return openError(d.name, err)
+		return d.openError(err)
 	}
 	if err := d.geometry(); err != nil {
 		return err
@@ -79,12 +79,17 @@ func (d *Disk) open(o Options) error {
 	return nil
 }
 
-func openError(name string, err error) error {
+func (d *Disk) openError(err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%s: %w: %w", name, ErrInUse, err)
+		return fmt.Errorf("%s: %w: %w", d.name, ErrInUse, err)
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%s: %w: %w", name, ErrReadOnly, err)
+		return fmt.Errorf("%s: %w: %w", d.name, ErrReadOnly, err)
+	case errors.Is(err, unix.EACCES) && d.isBlock && d.write:
+		// The kernel's answer both to missing rights and to a device set read-only.
+		if ro, roErr := ReadOnly(d.name); roErr == nil && ro {
+			return fmt.Errorf("%s: %w: %w", d.name, ErrReadOnly, err)
+		}
 	}
 	return err // *os.PathError names the path
 }

@@ -2,6 +2,7 @@ package blockdev
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,14 +45,8 @@ func (d *Disk) ZeroAt(off, length int64) error {
 	return d.writeZeros(off, end)
 }
 
-// flag is a sticky yes.
-type flag interface {
-	Load() bool
-	Store(bool)
-}
-
 // tryFallocate reports false, without an error, where the device cannot do it, and remembers.
-func (d *Disk) tryFallocate(refused flag, mode uint32, off, end int64) (bool, error) {
+func (d *Disk) tryFallocate(refused *atomic.Bool, mode uint32, off, end int64) (bool, error) {
 	if refused.Load() {
 		return false, nil
 	}
