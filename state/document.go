@@ -29,9 +29,9 @@ type Document struct {
 	Fence     uint64    `json:"fence"` // raised by every promote; a lower one is refused
 	Condition Condition `json:"condition"`
 
-	// Generation is, on a source, the generation of the tracking snapshot (the base
-	// of the next delta); on a target, the package generation that Condition names
-	// is authoritative and this repeats the newest one proven.
+	// Generation is, on a source, what the tracking snapshot froze: the base of the
+	// next delta. On a target it is the newest generation that was ever proven here;
+	// what the volume holds now is Condition's to say.
 	Generation generation.Generation `json:"generation"`
 	Base       *Base                 `json:"base,omitempty"`
 
