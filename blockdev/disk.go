@@ -85,11 +85,6 @@ func (d *Disk) openError(err error) error {
 		return fmt.Errorf("%s: %w: %w", d.name, ErrInUse, err)
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%s: %w: %w", d.name, ErrReadOnly, err)
-	case errors.Is(err, unix.EACCES) && d.isBlock && d.write:
-		// The kernel's answer both to missing rights and to a device set read-only.
-		if ro, roErr := ReadOnly(d.name); roErr == nil && ro {
-			return fmt.Errorf("%s: %w: %w", d.name, ErrReadOnly, err)
-		}
 	}
 	return err // *os.PathError names the path
 }
@@ -109,6 +104,12 @@ func (d *Disk) geometry() error {
 		fd := int(d.file.Fd())
 		if d.sector, err = unix.IoctlGetInt(fd, unix.BLKSSZGET); err != nil {
 			return fmt.Errorf("%s: sector size: %w", d.name, err)
+		}
+		if d.write {
+			// Linux opens a device that is set read-only for writing, and refuses the first write.
+			if ro, err := unix.IoctlGetInt(fd, unix.BLKROGET); err != nil || ro != 0 {
+				return errors.Join(fmt.Errorf("%s: %w", d.name, ErrReadOnly), err)
+			}
 		}
 		// BLKGETSIZE64 by way of lseek: the same figure, without a pointer to pass.
 		if d.size, err = d.file.Seek(0, io.SeekEnd); err != nil {
