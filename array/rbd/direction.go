@@ -1,0 +1,394 @@
+package rbd
+
+import (
+	"strings"
+
+	"github.com/ddsgo/ddsgo/array"
+)
+
+// takeover promotes a side that the other one has been demoted for, unforced: librbd itself refuses
+// until it holds everything. Then a write proves that the side is really writable.
+func (pl *planner) takeover(to int) {
+	from := 1 - to
+	if pl.p.caughtUp(pl.d.cfg.Mode, from, to) == array.No && !pl.p.facts[from].Primary && pl.p.facts[from].Mirrored && !pl.ownsNewest(to) {
+		pl.wait("%s to hold everything that %s wrote (%s)", pl.name(to), pl.name(from), pl.p.facts[to].describe())
+		return
+	}
+	pl.add(pl.promoteStep(to, false), pl.proveStep(to))
+}
+
+// ownsNewest says that the side was itself the last primary (a swap cut between demote and promote may
+// be finished in either direction).
+func (pl *planner) ownsNewest(i int) bool {
+	a, b := pl.p.facts[i], pl.p.facts[1-i]
+	if pl.d.cfg.Mode == ModeSnapshot {
+		return a.Newest != nil && a.Newest.Demoted && (a.Complete == nil || a.Newest.Local > a.Complete.Local)
+	}
+	return a.Written != nil && (b.Written == nil || b.Written.Before(*a.Written))
+}
+
+func (pl *planner) promoteStep(i int, force bool) array.Step {
+	args, id, action := []string{"mirror", "image", "promote"}, stepPromote, "promote"
+	if force {
+		args, id, action = append(args, "--force"), stepForce, "promote without the other side's consent"
+	}
+	s := pl.d.step(i, id, action, append(args, pl.d.cfg.Image.String())...)
+	s.GrantsWrite = s.Site
+	return s
+}
+
+// proveStep writes a line of metadata: the smallest write that goes the way of all writes (exclusive
+// lock, journal) and touches no data. A promotion's exit status alone does not prove it.
+func (pl *planner) proveStep(i int) array.Step {
+	return pl.d.step(i, stepProve, "prove that the image is writable", "image-meta", "set", pl.d.cfg.Image.String(), metaWritable, pl.name(i))
+}
+
+func (pl *planner) demoteStep(i int) array.Step {
+	s := pl.d.step(i, stepDemote, "demote: the image becomes read-only here", "mirror", "image", "demote", pl.d.cfg.Image.String())
+	s.TakesWrite = s.Site
+	return s
+}
+
+// proven: the promotion of this run still lacks its proof of a write.
+func (pl *planner) proven(i int) bool {
+	promoted := pl.g.Did(stepPromote+":"+pl.name(i)) || pl.g.Did(stepForce+":"+pl.name(i))
+	return !promoted || pl.g.DidOK(stepProve+":"+pl.name(i))
+}
+
+// swap makes g.Site primary, losing nothing: update, demote, everything replayed, promote.
+func (pl *planner) swap() error {
+	if pl.g.NoStart {
+		return array.Unsupported("", "--no-start: rbd-mirror replicates as soon as a side is demoted")
+	}
+	to := pl.target()
+	return pl.moveTo(to)
+}
+
+func (pl *planner) target() int {
+	site := pl.g.Site
+	if site == "" {
+		site = pl.g.LocalSite
+	}
+	return pl.d.site(site)
+}
+
+func (pl *planner) moveTo(to int) error {
+	from := 1 - to
+	if pl.p.prim == to {
+		if !pl.proven(to) {
+			pl.add(pl.proveStep(to))
+			return nil
+		}
+		pl.Reached = true
+		return nil
+	}
+	if err := pl.bothRead(); err != nil {
+		return err
+	}
+	if err := pl.present(); err != nil {
+		return err
+	}
+	if pl.p.bothPrimary() {
+		return pl.twoPrimaries()
+	}
+	pl.Authoritative = pl.name(from)
+	if pl.p.prim < 0 {
+		pl.takeover(to)
+		return nil
+	}
+	if err := pl.flowing(from, to); err != nil {
+		return err
+	}
+	if !pl.p.facts[to].Exists || pl.p.facts[to].firstCopyOf(pl.d.cfg.Mode) == copyRunning {
+		pl.wait("the first copy onto %s (%s)", pl.name(to), pl.p.facts[to].describe())
+		return nil
+	}
+	if pl.d.cfg.Mode == ModeSnapshot { // so that little is left to copy while nobody can write
+		pl.updateSnapshot(from, to)
+		if !pl.Reached {
+			pl.foresee(from, to)
+			return nil
+		}
+		pl.Reached = false
+	}
+	pl.wayBack(from, to)
+	pl.foresee(from, to)
+	return nil
+}
+
+// foresee lists the steps from the demotion on.
+func (pl *planner) foresee(from, to int) {
+	if pl.Wait != nil {
+		return
+	}
+	pl.add(pl.demoteStep(from), pl.promoteStep(to, false), pl.proveStep(to))
+}
+
+// wayBack warns when, after this verb, nothing would replicate in the other direction.
+func (pl *planner) wayBack(from, to int) {
+	a := pl.p.facts[from]
+	if !pl.p.reachable(from) {
+		pl.warn("%s was not read: whether the way back has a peer and a live rbd-mirror is not known", pl.name(from))
+		return
+	}
+	if a.Peer == nil {
+		pl.warn("%s has no peer to receive from: after this, nothing flows back (ddsgo array setup %s)", pl.name(from), pl.d.cfg.Name)
+	}
+	if !a.HasDaemon && a.Socket == "" {
+		pl.warn("no live rbd-mirror at %s: after this, nothing flows back until one runs (%s)", pl.name(from), a.describe())
+	}
+	if pl.d.cfg.Mode == ModeSnapshot && len(pl.p.facts[to].Schedules)+len(pl.p.facts[to].Inherited) == 0 {
+		pl.warn("no snapshot schedule at %s: after this, the copy moves only by `ddsgo update`", pl.name(to))
+	}
+}
+
+// failover makes g.Site primary although the other side is lost.
+func (pl *planner) failover() error {
+	to := pl.target()
+	from := 1 - to
+	t, name := pl.p.facts[to], pl.d.cfg.Name
+	if s := pl.p.o.Sides[to]; !s.Reachable {
+		return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "the side to be promoted was not read: " + s.Error, Next: "ddsgo status " + name}
+	}
+	if t.Primary {
+		if !pl.proven(to) {
+			pl.add(pl.proveStep(to))
+			return nil
+		}
+		pl.Reached = true
+		return nil
+	}
+	if err := pl.present(); err != nil {
+		return err
+	}
+	if pl.p.facts[from].Primary && !pl.g.Force {
+		return array.Refuse("R1", "ddsgo swap "+name+" --site "+pl.name(to), "%s answers and is primary", pl.name(from))
+	}
+	if err := pl.firstCopyDone(to); err != nil {
+		return err
+	}
+	pl.wayBack(from, to)
+	if pl.p.reachable(from) && pl.p.facts[from].Mirrored && !pl.p.facts[from].Primary && !t.splitBrain() {
+		pl.Authoritative = pl.name(from)
+		pl.takeover(to) // demoted: a planned change was cut; nothing needs to be lost
+		if pl.Wait == nil || !pl.g.Force {
+			return nil
+		}
+		pl.Wait = nil
+	}
+	pl.Authoritative = pl.name(to)
+	pl.warn("writes that %s did not send are not at %s; going back will discard them (failback --discard %s)", pl.name(from), pl.name(to), pl.name(from))
+	force := pl.promoteStep(to, true)
+	if pl.p.facts[from].Primary {
+		force.Args["over_primary"] = "yes" // --force: the operator knows that the other one answers
+	}
+	pl.add(force, pl.proveStep(to))
+	return nil
+}
+
+// firstCopyDone refuses a failover onto a copy that was never complete. --force passes only what is
+// unproven, never what is proven incomplete.
+func (pl *planner) firstCopyDone(to int) error {
+	t := pl.p.facts[to]
+	switch t.firstCopyOf(pl.d.cfg.Mode) {
+	case copyRunning:
+		return array.Refuse("", "ddsgo status "+pl.d.cfg.Name, "the first copy onto %s never completed: its content is useless; %s", pl.name(to), t.describe())
+	case copyUnknown:
+		if !pl.g.Force {
+			return array.Refuse("", "ddsgo failover "+pl.d.cfg.Name+" --force", "nothing proves that the first copy onto %s ever completed; %s", pl.name(to), t.describe())
+		}
+		pl.warn("nothing proves that the first copy onto %s ever completed", pl.name(to))
+	}
+	return nil
+}
+
+// failback makes the home site primary again. Where both sides were written, --discard names the one
+// whose writes are lost; the other one is copied back first.
+func (pl *planner) failback() error {
+	if pl.g.NoStart {
+		return array.Unsupported("", "--no-start: rbd-mirror replicates as soon as a side is demoted")
+	}
+	const home, away = 0, 1
+	if pl.p.prim == home && !pl.p.facts[away].splitBrain() {
+		if !pl.proven(home) {
+			pl.add(pl.proveStep(home))
+			return nil
+		}
+		pl.Reached = true
+		return nil
+	}
+	if err := pl.bothRead(); err != nil {
+		return err
+	}
+	if err := pl.present(); err != nil {
+		return err
+	}
+	if pl.p.bothPrimary() {
+		return pl.reunite()
+	}
+	if pl.p.prim < 0 {
+		return pl.moveTo(home)
+	}
+	loser := 1 - pl.p.prim
+	if pl.p.facts[loser].splitBrain() {
+		return pl.recopy(loser)
+	}
+	if pl.judged(loser) {
+		if pl.g.Prepare {
+			return pl.prepare(loser)
+		}
+		return pl.moveTo(home)
+	}
+	return nil
+}
+
+// judged waits until rbd-mirror at that side has said whether it can go on from what it has. Its
+// report is up to 30 s old: "local image is primary" is the word of the time before the demotion.
+func (pl *planner) judged(i int) bool {
+	f := pl.p.facts[i]
+	switch {
+	case !f.Exists || f.firstCopyOf(pl.d.cfg.Mode) == copyRunning:
+		pl.wait("the copy onto %s (%s)", pl.name(i), f.describe())
+		return false
+	case strings.HasPrefix(f.Description, "replaying"), f.Socket == "Replaying" && !strings.HasPrefix(f.Description, "local image is primary"):
+		return true
+	case pl.p.caughtUp(pl.d.cfg.Mode, 1-i, i) == array.Yes && !strings.HasPrefix(f.Description, "local image is primary"):
+		return true
+	}
+	pl.wait("rbd-mirror at %s to find out whether it can go on (%s)", pl.name(i), f.describe())
+	return false
+}
+
+// prepare ends where the home site is an exact copy; the application still runs on the other one.
+func (pl *planner) prepare(to int) error {
+	if err := pl.flowing(1-to, to); err != nil {
+		return err
+	}
+	pl.Authoritative = pl.name(1 - to)
+	if pl.d.cfg.Mode == ModeSnapshot {
+		pl.updateSnapshot(1-to, to)
+	} else {
+		pl.updateJournal(1-to, to)
+	}
+	return nil
+}
+
+// reunite: both sides are primary. The one that --discard names is demoted; rbd-mirror then finds the
+// split brain, and the next observation leads to recopy.
+func (pl *planner) reunite() error {
+	loser, err := pl.discarded()
+	if err != nil {
+		return err
+	}
+	pl.Authoritative = pl.name(1 - loser)
+	pl.Overwrites = []array.Overwrite{pl.loss(loser)}
+	pl.add(pl.demoteStep(loser))
+	pl.keepSteps(loser)
+	pl.add(pl.resyncStep(loser))
+	return nil
+}
+
+// discarded is the side that --discard names.
+func (pl *planner) discarded() (int, error) {
+	for i, s := range pl.d.cfg.Sites {
+		if pl.g.Discard == s.Name {
+			return i, nil
+		}
+	}
+	next := "ddsgo " + string(pl.g.Verb) + " " + pl.d.cfg.Name + " --discard " + pl.name(0)
+	return 0, array.Refuse("R3", next, "both sides of %s have writes of their own: --discard SITE (%s or %s) says whose are lost; --keep-discarded copies them first",
+		pl.d.cfg.Image, pl.name(0), pl.name(1))
+}
+
+// recopy replaces one side's content. Everything that makes it safe is in this observation: the peer
+// answers and is primary, this side is demoted, no first copy runs, and --discard names it.
+func (pl *planner) recopy(loser int) error {
+	img, winner := pl.d.cfg.Image, 1-loser
+	l, w := pl.p.facts[loser], pl.p.facts[winner]
+	switch {
+	case !pl.p.reachable(winner) || !w.Primary:
+		return array.Refuse("", "ddsgo status "+pl.d.cfg.Name, "resync of %s at %s needs %s to answer and to be primary", img, pl.name(loser), pl.name(winner))
+	case l.Primary:
+		return array.Refuse("", "ddsgo failback "+pl.d.cfg.Name+" --discard "+pl.name(loser), "%s is primary: it is never resynced", pl.name(loser))
+	case !l.Exists || l.firstCopyOf(pl.d.cfg.Mode) == copyRunning:
+		pl.wait("the copy onto %s (%s)", pl.name(loser), l.describe())
+		return nil
+	case pl.g.Did(stepResync + ":" + pl.name(loser)):
+		pl.wait("rbd-mirror at %s to begin the copy (%s)", pl.name(loser), l.describe())
+		return nil
+	}
+	named, err := pl.discarded()
+	if err != nil {
+		return err
+	}
+	if named != loser {
+		return array.Refuse("R3", "ddsgo "+string(pl.g.Verb)+" "+pl.d.cfg.Name+" --discard "+pl.name(loser), "%s is primary and lives on: only %s can be discarded", pl.name(named), pl.name(loser))
+	}
+	if l.UserSnaps > 0 {
+		pl.warn("%d snapshots at %s are deleted with the image", l.UserSnaps, pl.name(loser))
+	}
+	pl.Authoritative = pl.name(winner)
+	pl.Overwrites = []array.Overwrite{pl.loss(loser)}
+	pl.keepSteps(loser)
+	pl.add(pl.resyncStep(loser))
+	return nil
+}
+
+func (pl *planner) resyncStep(i int) array.Step {
+	s := pl.d.step(i, stepResync, "copy everything again from the other side", "mirror", "image", "resync", pl.d.cfg.Image.String())
+	s.Overwrites = s.Site
+	return s
+}
+
+// loss is what the plan destroys at a side.
+func (pl *planner) loss(i int) array.Overwrite {
+	o := array.Overwrite{Site: pl.name(i)}
+	if f := pl.p.facts[i]; f.Complete != nil && !f.Complete.Time.IsZero() {
+		o.LastCommon = &f.Complete.Time
+	}
+	if pl.g.KeepDiscarded {
+		o.Kept = pl.kept(i).String()
+	}
+	return o
+}
+
+// kept names the copy of a discarded image by its id, which is new after every resync.
+func (pl *planner) kept(i int) Image {
+	return Image{Pool: pl.d.cfg.Image.Pool, Name: pl.d.cfg.Image.Name + ".discarded." + pl.p.facts[i].ID}
+}
+
+// keepSteps copies first, under a name that says it is incomplete.
+func (pl *planner) keepSteps(i int) {
+	if !pl.g.KeepDiscarded || pl.g.DidOK(stepKeepDone+":"+pl.name(i)) {
+		return
+	}
+	full := pl.kept(i)
+	partial := Image{Pool: full.Pool, Name: full.Name + ".partial"}
+	if !pl.g.DidOK(stepKeep + ":" + pl.name(i)) {
+		pl.add(pl.d.step(i, stepKeep, "copy what is going to be discarded", "cp", "--no-progress", pl.d.cfg.Image.String(), partial.String()))
+	}
+	pl.add(pl.d.step(i, stepKeepDone, "give the copy its name", "rename", partial.String(), full.String()))
+}
+
+// resync is the life-cycle verb: the side that --discard names becomes a copy of the other one.
+func (pl *planner) resync() error {
+	if err := pl.bothRead(); err != nil {
+		return err
+	}
+	if err := pl.present(); err != nil {
+		return err
+	}
+	if pl.p.bothPrimary() {
+		return pl.reunite()
+	}
+	loser, err := pl.discarded()
+	if err != nil {
+		return err
+	}
+	if pl.g.Did(stepResync+":"+pl.name(loser)) && pl.p.prim == 1-loser && pl.p.caughtUp(pl.d.cfg.Mode, 1-loser, loser) == array.Yes &&
+		pl.p.facts[loser].firstCopyOf(pl.d.cfg.Mode) != copyRunning && !pl.p.facts[loser].splitBrain() {
+		pl.Reached = true
+		return nil
+	}
+	return pl.recopy(loser)
+}

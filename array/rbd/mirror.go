@@ -1,0 +1,372 @@
+package rbd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Modes of mirroring, as `rbd` spells them.
+const (
+	ModeJournal  = "journal"
+	ModeSnapshot = "snapshot"
+)
+
+// timeLayout is how rbd prints last_update; children run in UTC.
+const timeLayout = "2006-01-02 15:04:05"
+
+// snapTimeLayout is how rbd prints the time of a snapshot.
+const snapTimeLayout = "Mon Jan _2 15:04:05 2006"
+
+// PoolMirror is `mirror pool info`.
+type PoolMirror struct {
+	Mode     string `json:"mode"` // disabled, image, pool
+	SiteName string `json:"site_name"`
+	Peers    []Peer `json:"peers"`
+}
+
+// Peer is one row of the pool's peers.
+type Peer struct {
+	UUID       string `json:"uuid"`
+	Direction  string `json:"direction"` // rx-tx, rx-only, tx-only
+	SiteName   string `json:"site_name"`
+	MirrorUUID string `json:"mirror_uuid"` // empty until the daemons have met
+	ClientName string `json:"client_name"`
+}
+
+// Receives says that this side pulls from that peer; a tx-only row is the other side's peer seen from here.
+func (p Peer) Receives() bool { return strings.Contains(p.Direction, "rx") }
+
+// RX returns the peer that this side pulls from. There is at most one.
+func (p PoolMirror) RX() (Peer, bool) {
+	for _, peer := range p.Peers {
+		if peer.Receives() {
+			return peer, true
+		}
+	}
+	return Peer{}, false
+}
+
+// PoolInfo reads the mirroring of a pool.
+func (c *CLI) PoolInfo(ctx context.Context, pool string) (PoolMirror, error) {
+	return query[PoolMirror](ctx, c, "mirror", "pool", "info", pool)
+}
+
+// Info is `rbd info`.
+type Info struct {
+	Name     string   `json:"name"`
+	ID       string   `json:"id"`
+	Size     int64    `json:"size"`
+	Features []string `json:"features"`
+	Parent   *struct {
+		Pool     string `json:"pool"`
+		Image    string `json:"image"`
+		Snapshot string `json:"snapshot"`
+	} `json:"parent"`
+	JournalID string `json:"journal"`
+	Mirroring *struct {
+		Mode     string `json:"mode"` // absent before Octopus: journal
+		State    string `json:"state"`
+		GlobalID string `json:"global_id"`
+		Primary  bool   `json:"primary"`
+	} `json:"mirroring"`
+}
+
+// Has says whether the image has a feature.
+func (i Info) Has(feature string) bool {
+	for _, f := range i.Features {
+		if f == feature {
+			return true
+		}
+	}
+	return false
+}
+
+// Mirrored says that mirroring of the image is enabled.
+func (i Info) Mirrored() bool { return i.Mirroring != nil && i.Mirroring.State == "enabled" }
+
+// Info reads an image.
+func (c *CLI) Info(ctx context.Context, img Image) (Info, error) {
+	return query[Info](ctx, c, "info", img.String())
+}
+
+// Status is `mirror image status`: what the rbd-mirror daemons last reported, up to about 30 s old
+// and kept for ever when a daemon dies. It is never proof of anything.
+type Status struct {
+	Name          string       `json:"name"`
+	GlobalID      string       `json:"global_id"`
+	State         string       `json:"state"`
+	Description   string       `json:"description"`
+	LastUpdate    string       `json:"last_update"`
+	DaemonService *Daemon      `json:"daemon_service"`
+	PeerSites     []SiteStatus `json:"peer_sites"`
+}
+
+// SiteStatus is what the other site's daemon reported.
+type SiteStatus struct {
+	SiteName    string `json:"site_name"`
+	State       string `json:"state"`
+	Description string `json:"description"`
+	LastUpdate  string `json:"last_update"`
+}
+
+// Daemon is one rbd-mirror daemon.
+type Daemon struct {
+	InstanceID string `json:"instance_id"`
+	DaemonID   string `json:"daemon_id"`
+	Hostname   string `json:"hostname"`
+}
+
+// Up says that a daemon claimed the image when it last reported.
+func (s Status) Up() bool { return strings.HasPrefix(s.State, "up+") }
+
+// SplitBrain says that the daemon refuses to replicate because both sides were written.
+func (s Status) SplitBrain() bool { return strings.HasPrefix(s.Description, "split-brain") }
+
+// Replay is the JSON tail of a "replaying" description, of either mode.
+type Replay struct {
+	EntriesBehind    *int64 `json:"entries_behind_primary"`
+	State            string `json:"replay_state"`
+	SyncingPercent   *int   `json:"syncing_percent"`
+	LocalTimestamp   int64  `json:"local_snapshot_timestamp"`
+	RemoteTimestamp  int64  `json:"remote_snapshot_timestamp"`
+	LastSyncSeconds  *int64 `json:"last_snapshot_sync_seconds"`
+	SyncingTimestamp int64  `json:"syncing_snapshot_timestamp"`
+	// seconds_until_synced is not read: real daemons print garbage there.
+}
+
+// Replaying splits the description into its label and the numbers behind it.
+func (s Status) Replaying() (label string, r Replay) {
+	label, _ = jsonTail(s.Description, &r)
+	return label, r
+}
+
+// Updated is the time of the last report; zero when there was none.
+func (s Status) Updated() time.Time { return parseTime(timeLayout, s.LastUpdate) }
+
+func parseTime(layout, s string) time.Time {
+	t, err := time.ParseInLocation(layout, s, time.UTC)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// ImageStatus reads what the daemons say about an image.
+func (c *CLI) ImageStatus(ctx context.Context, img Image) (Status, error) {
+	return query[Status](ctx, c, "mirror", "image", "status", img.String())
+}
+
+// PoolHealth is `mirror pool status --verbose`.
+type PoolHealth struct {
+	Summary struct {
+		Health       string         `json:"health"`
+		DaemonHealth string         `json:"daemon_health"`
+		States       map[string]int `json:"states"`
+	} `json:"summary"`
+	Daemons []struct {
+		ServiceID string   `json:"service_id"`
+		ClientID  string   `json:"client_id"`
+		Hostname  string   `json:"hostname"`
+		Version   string   `json:"ceph_version"`
+		Leader    bool     `json:"leader"`
+		Health    string   `json:"health"`
+		Callouts  []string `json:"callouts"`
+	} `json:"daemons"`
+	Images []Status `json:"images"`
+}
+
+// PoolStatus reads the status of every mirrored image of a pool in one call.
+func (c *CLI) PoolStatus(ctx context.Context, pool string) (PoolHealth, error) {
+	return query[PoolHealth](ctx, c, "mirror", "pool", "status", pool, "--verbose")
+}
+
+// Snapshot is one row of `snap ls --all`.
+type Snapshot struct {
+	ID        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Size      int64     `json:"size"`
+	Protected yesNo     `json:"protected"`
+	Timestamp string    `json:"timestamp"`
+	Namespace Namespace `json:"namespace"`
+}
+
+// Namespace is the kind of a snapshot and, for mirror snapshots, their state.
+type Namespace struct {
+	Type              string `json:"type"`  // user, mirror, trash, group
+	State             string `json:"state"` // primary, non-primary, demoted, non-primary (demoted)
+	Complete          bool   `json:"complete"`
+	PrimaryMirrorUUID string `json:"primary_mirror_uuid"`
+	PrimarySnapID     int64  `json:"primary_snap_id"`
+	LastCopied        int64  `json:"last_copied_object_number"`
+}
+
+// Time is when the snapshot was taken; zero when unreadable.
+func (s Snapshot) Time() time.Time { return parseTime(snapTimeLayout, s.Timestamp) }
+
+// yesNo accepts booleans and the strings "true" and "false" that rbd prints instead.
+type yesNo bool
+
+func (y *yesNo) UnmarshalJSON(b []byte) error {
+	s := strings.Trim(string(b), `"`)
+	v, err := strconv.ParseBool(s)
+	if err != nil {
+		return fmt.Errorf("want true or false, got %.20q", b)
+	}
+	*y = yesNo(v)
+	return nil
+}
+
+// Snapshots lists all snapshots of an image, mirroring's own included.
+func (c *CLI) Snapshots(ctx context.Context, img Image) ([]Snapshot, error) {
+	return query[[]Snapshot](ctx, c, "snap", "ls", "--all", img.String())
+}
+
+// Position is a place in a journal. Positions of one image only grow.
+type Position struct {
+	Tag   int64 `json:"tag_tid"`
+	Entry int64 `json:"entry_tid"`
+}
+
+// Before orders positions.
+func (p Position) Before(q Position) bool {
+	return p.Tag < q.Tag || p.Tag == q.Tag && p.Entry < q.Entry
+}
+
+// String is tag/entry.
+func (p Position) String() string { return fmt.Sprintf("%d/%d", p.Tag, p.Entry) }
+
+func parsePosition(s string) (Position, bool) {
+	t, e, ok := strings.Cut(s, "/")
+	tag, err1 := strconv.ParseInt(t, 10, 64)
+	entry, err2 := strconv.ParseInt(e, 10, 64)
+	return Position{Tag: tag, Entry: entry}, ok && err1 == nil && err2 == nil
+}
+
+// JournalStatus is `journal status`. The client "" is the image's own writer; each peer is one more.
+type JournalStatus struct {
+	Clients []JournalClient `json:"registered_clients"`
+}
+
+// JournalClient is one reader of a journal.
+type JournalClient struct {
+	ID     string `json:"id"`
+	State  string `json:"state"` // connected, disconnected
+	Commit struct {
+		Positions []Position `json:"object_positions"`
+	} `json:"commit_position"`
+}
+
+// Client finds a client; ok is false when it is not registered. A client without any position has
+// committed nothing: its position is the zero Position.
+func (j JournalStatus) Client(id string) (c JournalClient, pos Position, ok bool) {
+	for _, c := range j.Clients {
+		if c.ID == id {
+			if len(c.Commit.Positions) > 0 {
+				pos = c.Commit.Positions[0]
+			}
+			return c, pos, true
+		}
+	}
+	return JournalClient{}, Position{}, false
+}
+
+// Journal reads the commit positions of an image's journal.
+func (c *CLI) Journal(ctx context.Context, img Image) (JournalStatus, error) {
+	return query[JournalStatus](ctx, c, "journal", "status", "--pool", img.Pool, "--image", img.Name)
+}
+
+// Schedule is one interval of mirror snapshots.
+type Schedule struct {
+	Interval string `json:"interval"`
+	Start    string `json:"start_time,omitempty"`
+}
+
+// scheduleRow is one level of `mirror snapshot schedule ls -R`: "-" stands for "all".
+type scheduleRow struct {
+	Pool  string     `json:"pool"`
+	Image string     `json:"image"`
+	Items []Schedule `json:"items"`
+}
+
+// Schedules lists the image's own schedules, and those it would inherit from its pool or the cluster.
+func (c *CLI) Schedules(ctx context.Context, img Image) (own, inherited []Schedule, err error) {
+	rows, err := query[[]scheduleRow](ctx, c, "mirror", "snapshot", "schedule", "ls", "-R")
+	for _, r := range rows {
+		switch {
+		case r.Pool == img.Pool && r.Image == img.Name:
+			own = append(own, r.Items...)
+		case r.Image == "-" && (r.Pool == img.Pool || r.Pool == "-"):
+			inherited = append(inherited, r.Items...)
+		}
+	}
+	return own, inherited, err
+}
+
+// Watchers lists the addresses of clients that have the image open for writing.
+func (c *CLI) Watchers(ctx context.Context, img Image) ([]string, error) {
+	type answer struct {
+		Watchers []struct {
+			Address string `json:"address"`
+		} `json:"watchers"`
+	}
+	a, err := query[answer](ctx, c, "status", img.String())
+	var out []string
+	for _, w := range a.Watchers {
+		out = append(out, w.Address)
+	}
+	return out, err
+}
+
+// Meta reads the image's metadata. It lives in the image, and mirroring carries it to the peer.
+func (c *CLI) Meta(ctx context.Context, img Image) (map[string]string, error) {
+	out, err := c.call(ctx, "image-meta", "list", img.String(), "--format", "json")
+	if err != nil || len(strings.TrimSpace(string(out))) == 0 { // rbd prints nothing at all for none
+		return nil, err
+	}
+	var m map[string]string
+	if err := json.Unmarshal(out, &m); err != nil {
+		return nil, fmt.Errorf("cluster %s: image-meta list %s: %w: %w", c.cluster.Name, img, ErrBadAnswer, err)
+	}
+	return m, nil
+}
+
+// ListRow is one row of `ls -l`: an image or one of its snapshots.
+type ListRow struct {
+	Image    string `json:"image"`
+	ID       string `json:"id"`
+	Size     int64  `json:"size"`
+	Snapshot string `json:"snapshot"`
+	LockType string `json:"lock_type"`
+}
+
+// List lists the images of a pool with one call; rows of snapshots are left out.
+func (c *CLI) List(ctx context.Context, pool string) ([]ListRow, error) {
+	rows, err := query[[]ListRow](ctx, c, "ls", "-l", pool)
+	var out []ListRow
+	for _, r := range rows {
+		if r.Snapshot == "" {
+			out = append(out, r)
+		}
+	}
+	return out, err
+}
+
+// Replaying asks the live rbd-mirror behind the admin socket: "Replaying", "Stopped", ...
+// Unlike Status this is the present state, but it does not know of a first copy that still runs.
+func (c *CLI) Replaying(ctx context.Context, img Image) (string, error) {
+	out, err := c.mirrorSocket(ctx, "rbd", "mirror", "status", img.String())
+	if err != nil {
+		return "", err
+	}
+	var a struct {
+		State string `json:"state"`
+	}
+	if err := json.Unmarshal(out, &a); err != nil {
+		return "", fmt.Errorf("cluster %s: admin socket: %w: %w", c.cluster.Name, ErrBadAnswer, err)
+	}
+	return a.State, nil
+}

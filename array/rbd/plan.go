@@ -1,0 +1,361 @@
+package rbd
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/internal/run"
+)
+
+// Step IDs; a site follows after a colon where both sites may get the step.
+const (
+	stepSnapshot    = "snapshot"
+	stepMark        = "mark"
+	stepPause       = "pause-note"
+	stepUnpause     = "pause-forget"
+	stepUnschedule  = "unschedule"
+	stepSchedule    = "schedule"
+	stepStop        = "replay-stop"
+	stepStart       = "replay-start"
+	stepDemote      = "demote"
+	stepPromote     = "promote"
+	stepForce       = "promote-force"
+	stepProve       = "prove-writable"
+	stepKeep        = "keep"
+	stepKeepDone    = "keep-name"
+	stepResync      = "resync"
+	stepPoolEnable  = "pool-enable"
+	stepPeerAdd     = "peer-add"
+	stepNote        = "features-note"
+	stepFeature     = "feature"
+	stepFeatureOff  = "feature-off"
+	stepEnable      = "enable"
+	stepDisable     = "disable"
+	stepCreate      = "create"
+	stepClone       = "clone"
+	stepFlatten     = "flatten"
+	stepCreatedNote = "created-note"
+	stepForget      = "forget"
+	stepRemove      = "remove"
+)
+
+const argArgv, argTarget = "argv", "target"
+
+// step makes the step that sends rbd args to a site.
+func (d *Driver) step(i int, id, action string, args ...string) array.Step {
+	s := d.cfg.Sites[i]
+	argv, _ := json.Marshal(args) // strings always marshal
+	cmd := run.Cmd{Name: "rbd", Args: append([]string{"--cluster", s.Cluster.Name}, args...)}
+	return array.Step{
+		ID: id + ":" + s.Name, Site: s.Name, Action: action, Command: cmd.String(),
+		Args: map[string]string{argArgv: string(argv)},
+	}
+}
+
+func stepKind(id string) string { kind, _, _ := strings.Cut(id, ":"); return kind }
+
+// plan is a growing array.Plan.
+type planner struct {
+	d *Driver
+	p pair
+	g array.Goal
+	array.Plan
+}
+
+func (pl *planner) add(steps ...array.Step) { pl.Steps = append(pl.Steps, steps...) }
+
+func (pl *planner) wait(format string, args ...any) {
+	pl.Wait = &array.Wait{What: fmt.Sprintf(format, args...)}
+}
+
+func (pl *planner) warn(format string, args ...any) {
+	pl.Warnings = append(pl.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (pl *planner) name(i int) string { return pl.d.cfg.Sites[i].Name }
+
+// Plan implements array.Driver.
+func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
+	if ok, why := d.Capabilities().Supports(g.Verb); !ok {
+		return array.Plan{}, array.Unsupported("", "%s: %s", g.Verb, why)
+	}
+	pl := &planner{d: d, p: d.pair(o), g: g}
+	var err error
+	switch g.Verb {
+	case array.Update:
+		err = pl.update()
+	case array.Break:
+		err = pl.pause()
+	case array.Resume:
+		err = pl.resume()
+	case array.Swap:
+		err = pl.swap()
+	case array.Failover:
+		err = pl.failover()
+	case array.Failback:
+		err = pl.failback()
+	case array.Resync:
+		err = pl.resync()
+	case array.Setup:
+		err = pl.setup()
+	case array.Create:
+		err = pl.create()
+	case array.Delete:
+		err = pl.remove()
+	default:
+		err = array.Unsupported("", "%s: rbd does not know it", g.Verb)
+	}
+	if err != nil {
+		return array.Plan{}, err
+	}
+	return pl.Plan, nil
+}
+
+// replicating refuses unless exactly one side is primary and both are read.
+func (pl *planner) replicating() (from, to int, err error) {
+	if err := pl.bothRead(); err != nil {
+		return 0, 0, err
+	}
+	if err := pl.present(); err != nil {
+		return 0, 0, err
+	}
+	if pl.p.bothPrimary() {
+		return 0, 0, pl.twoPrimaries()
+	}
+	if pl.p.prim < 0 {
+		return 0, 0, array.Refuse("", "ddsgo swap "+pl.d.cfg.Name+" --site "+pl.name(0), "%s: neither side is primary", pl.d.cfg.Image)
+	}
+	return pl.p.prim, 1 - pl.p.prim, nil
+}
+
+func (pl *planner) twoPrimaries() error {
+	return array.Refuse("R1", "ddsgo failback "+pl.d.cfg.Name+" --discard SITE", "%s is primary at both sites", pl.d.cfg.Image)
+}
+
+// bothRead refuses while a side does not answer.
+func (pl *planner) bothRead() error {
+	for i := range pl.d.cfg.Sites {
+		if s := pl.p.o.Sides[i]; !s.Reachable {
+			return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "this verb needs both sides: " + s.Error, Next: "ddsgo status " + pl.d.cfg.Name}
+		}
+	}
+	return nil
+}
+
+// present refuses what is not a mirrored pair in the configured mode. A target that the daemon has not
+// yet made is no reason: it is the beginning of the first copy, or of a resync.
+func (pl *planner) present() error {
+	img, name := pl.d.cfg.Image, pl.d.cfg.Name
+	for i, s := range pl.d.cfg.Sites {
+		f, other := pl.p.facts[i], pl.p.facts[1-i]
+		switch {
+		case !pl.p.reachable(i):
+		case !f.PoolFound:
+			return array.Refuse("", "ceph --cluster "+s.Cluster.Name+" osd pool ls", "%s: cluster %s has no pool %q", s.Name, s.Cluster.Name, img.Pool)
+		case f.PoolMode == "pool":
+			return array.Refuse("", "", "%s: pool %q is mirrored as a whole (mode pool); ddsgo needs mode image and never switches it", s.Name, img.Pool)
+		case !f.Exists && other.Mirrored:
+		case !f.Exists:
+			return array.Refuse("", "ddsgo array create "+name, "%s: cluster %s has no image %s", s.Name, s.Cluster.Name, img)
+		case !f.Mirrored:
+			return array.Refuse("", "ddsgo array setup "+name, "%s: image %s is not mirrored", s.Name, img)
+		case f.Mode != pl.d.cfg.Mode:
+			return array.Refuse("", "", "%s: image %s is mirrored in mode %s, configured is %s", s.Name, img, f.Mode, pl.d.cfg.Mode)
+		}
+	}
+	return nil
+}
+
+// update brings the copy up to now; see the package comment, "Exact".
+func (pl *planner) update() error {
+	from, to, err := pl.replicating()
+	if err != nil {
+		return err
+	}
+	if err := pl.flowing(from, to); err != nil {
+		return err
+	}
+	pl.Authoritative = pl.name(from)
+	if pl.d.cfg.Mode == ModeJournal {
+		pl.updateJournal(from, to)
+	} else {
+		pl.updateSnapshot(from, to)
+	}
+	return nil
+}
+
+// flowing refuses a wait that could not end: held, split brain, no daemon.
+func (pl *planner) flowing(from, to int) error {
+	name, b := pl.d.cfg.Name, pl.p.facts[to]
+	switch {
+	case b.splitBrain():
+		return array.Refuse("", "ddsgo array resync "+name+" --discard "+pl.name(to), "split brain: %s has writes that %s lacks", pl.name(to), pl.name(from))
+	case pl.p.facts[from].PeerLost:
+		return array.Refuse("", "ddsgo array resync "+name+" --discard "+pl.name(to), "the journal has disconnected %s", pl.name(to))
+	case pl.d.held(pl.p.facts[from], b):
+		return array.Refuse("", "ddsgo resume "+name, "replication of %s is held", pl.d.cfg.Image)
+	case pl.p.o.Replication == array.Stopped:
+		return array.Refuse("", "ddsgo doctor "+name, "no live rbd-mirror at %s: %s", pl.name(to), b.describe())
+	}
+	return nil
+}
+
+// updateSnapshot: one snapshot taken now, complete on the other side. A schedule's snapshot that came
+// after the first observation serves as well.
+func (pl *planner) updateSnapshot(from, to int) {
+	var base int64
+	if b := pl.g.Baseline; b != nil {
+		if n := pl.d.pair(*b).facts[from].Newest; n != nil {
+			base = n.ID
+		}
+	} else if n := pl.p.facts[from].Newest; n != nil {
+		base = n.ID
+	}
+	a, b := pl.p.facts[from], pl.p.facts[to]
+	switch {
+	case b.copyOf(a) && b.Complete.ID > base:
+		pl.Reached = true
+	case a.Newest == nil || a.Newest.ID <= base:
+		pl.add(pl.d.step(from, stepSnapshot, "take a mirror snapshot", "mirror", "image", "snapshot", pl.d.cfg.Image.String()))
+	default:
+		pl.wait("mirror snapshot %d of %s to be complete at %s (%s)", a.Newest.ID, pl.d.cfg.Image, pl.name(to), b.describe())
+	}
+}
+
+// updateJournal: the commit position lags the last write by up to the commit age. So wait that long,
+// note the position in the image (which itself moves the journal), and wait until the peer is there.
+func (pl *planner) updateJournal(from, to int) {
+	a := pl.p.facts[from]
+	if i := slices.IndexFunc(pl.g.Done, func(s array.DoneStep) bool { return stepKind(s.ID) == stepMark }); i >= 0 {
+		target, _ := parsePosition(pl.g.Done[i].Args[argTarget])
+		if a.Replayed != nil && !a.Replayed.Before(target) && target.Before(*a.Replayed) {
+			pl.Reached = true
+			return
+		}
+		pl.wait("%s to replay the journal beyond %s (now %s)", pl.name(to), target, positionOr(a.Replayed))
+		return
+	}
+	settle := pl.d.cfg.CommitAge + commitSlack
+	if b := pl.g.Baseline; b != nil && pl.p.o.At.Sub(b.At) < settle {
+		pl.wait("the journal's commit position to settle (%s)", settle.Round(time.Second))
+		return
+	}
+	if a.Written == nil || pl.p.facts[to].FirstCopy || a.Replayed == nil {
+		pl.wait("the first copy onto %s", pl.name(to))
+		return
+	}
+	s := pl.d.step(from, stepMark, "note the journal position to be reached", "image-meta", "set", pl.d.cfg.Image.String(), metaSync, a.Written.String())
+	s.Args[argTarget] = a.Written.String()
+	pl.add(s)
+}
+
+func positionOr(p *Position) string {
+	if p == nil {
+		return "unknown"
+	}
+	return p.String()
+}
+
+// pause is break: never a demotion, never a disable.
+func (pl *planner) pause() error {
+	from, to, err := pl.replicating()
+	if err != nil {
+		return err
+	}
+	a, b, img := pl.p.facts[from], pl.p.facts[to], pl.d.cfg.Image.String()
+	if pl.d.cfg.Mode == ModeJournal {
+		if err := pl.socketAt(to); err != nil {
+			return err
+		}
+		if !a.paused() {
+			pl.add(pl.d.step(from, stepPause, "note the break in the image", "image-meta", "set", img, metaPaused, "[]"))
+		}
+		if b.Socket != "Stopped" {
+			pl.add(pl.socketStep(to, stepStop, "stop replaying", "stop"))
+		}
+		pl.Reached = len(pl.Steps) == 0
+		return nil
+	}
+	if len(a.Inherited) > 0 {
+		return array.Unsupported("rbd --cluster "+a.Cluster+" mirror snapshot schedule ls -R",
+			"break: the pool or the cluster has a snapshot schedule that %s inherits; removing the image's own would not pause it", img)
+	}
+	if !a.paused() {
+		saved, err := json.Marshal(append([]Schedule{}, a.Schedules...))
+		if err != nil {
+			return fmt.Errorf("schedules of %s: %w", img, err)
+		}
+		pl.add(pl.d.step(from, stepPause, "save the image's snapshot schedules in the image", "image-meta", "set", img, metaPaused, string(saved)))
+	}
+	for _, s := range a.Schedules {
+		pl.add(pl.scheduleStep(from, stepUnschedule, "remove", s))
+	}
+	pl.Reached = len(pl.Steps) == 0
+	return nil
+}
+
+// socketAt refuses when the target's rbd-mirror cannot be talked to.
+func (pl *planner) socketAt(i int) error {
+	s, f := pl.d.cfg.Sites[i], pl.p.facts[i]
+	if s.Cluster.MirrorSocket == "" {
+		return array.Unsupported("", "break and resume: site %s has no mirror_admin_socket; run the verb where its rbd-mirror runs", s.Name)
+	}
+	if f.Socket == "" {
+		return array.Refuse("", "ddsgo doctor "+pl.d.cfg.Name, "%s: rbd-mirror does not answer on %s: %s", s.Name, s.Cluster.MirrorSocket, f.SockErr)
+	}
+	return nil
+}
+
+func (pl *planner) socketStep(i int, id, action, word string) array.Step {
+	s := pl.d.cfg.Sites[i]
+	words := []string{"rbd", "mirror", word, pl.d.cfg.Image.String()}
+	argv, _ := json.Marshal(words)
+	cmd := run.Cmd{Name: "ceph", Args: append([]string{"--admin-daemon", s.Cluster.MirrorSocket}, words...)}
+	return array.Step{ID: id + ":" + s.Name, Site: s.Name, Action: action, Command: cmd.String(), Args: map[string]string{argArgv: string(argv)}}
+}
+
+func (pl *planner) scheduleStep(i int, id, verb string, s Schedule) array.Step {
+	args := []string{"mirror", "snapshot", "schedule", verb, "--pool", pl.d.cfg.Image.Pool, "--image", pl.d.cfg.Image.Name, s.Interval}
+	if s.Start != "" {
+		args = append(args, s.Start)
+	}
+	st := pl.d.step(i, id, verb+" the snapshot schedule "+s.Interval, args...)
+	st.ID += ":" + s.Interval + ":" + s.Start
+	return st
+}
+
+// resume puts back what pause took. The direction stays as it is.
+func (pl *planner) resume() error {
+	from, to, err := pl.replicating()
+	if err != nil {
+		return err
+	}
+	a, b, img := pl.p.facts[from], pl.p.facts[to], pl.d.cfg.Image.String()
+	if pl.d.cfg.Mode == ModeJournal {
+		if err := pl.socketAt(to); err != nil {
+			return err
+		}
+		if b.Socket == "Stopped" {
+			pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
+		}
+	} else if a.paused() {
+		var saved []Schedule
+		if err := json.Unmarshal([]byte(a.Meta[metaPaused]), &saved); err != nil {
+			return array.Refuse("", "rbd --cluster "+a.Cluster+" image-meta get "+img+" "+metaPaused, "the schedules saved by break cannot be read: %v", err)
+		}
+		for _, s := range saved {
+			if !slices.Contains(a.Schedules, s) {
+				pl.add(pl.scheduleStep(from, stepSchedule, "add", s))
+			}
+		}
+	}
+	if a.paused() {
+		pl.add(pl.d.step(from, stepUnpause, "forget the break", "image-meta", "remove", img, metaPaused))
+	}
+	pl.Reached = len(pl.Steps) == 0
+	return nil
+}
