@@ -94,8 +94,9 @@ func (s *SSHServer) write(t testing.TB, dir string) {
 	StrictHostKeyChecking yes
 	BatchMode yes
 `, s.Host, s.Addr, s.Port, dir, dir), 0o600)
-	// The environment of the "other machine": the same ddsgo, the lab's LVM.
-	env := []string{"PATH=" + remotePath()}
+	// The environment of the "other machine": the same ddsgo, the lab's LVM. SHLVL keeps bash from reading this
+	// machine's /root/.bashrc for a remote command, which may take seconds or print something.
+	env := []string{"PATH=" + remotePath(), "SHLVL=1"}
 	for _, v := range []string{"LVM_SYSTEM_DIR", "DM_DISABLE_UDEV", "DDSGO_LAB_RUN"} {
 		if val := os.Getenv(v); val != "" {
 			env = append(env, v+"="+val)
