@@ -35,7 +35,7 @@ func NewDecoder(r io.Reader, opt DecoderOptions) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.Head != nil && !h.same(*opt.Head) {
+	if opt.Head != nil && !h.Same(*opt.Head) {
 		return nil, &Error{Kind: ErrPartial, Frame: h.First, Detail: "the header is another than that of the first part"}
 	}
 	t, err := newTally(h, opt.At)

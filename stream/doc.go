@@ -48,7 +48,7 @@
 //	u64  volume size    bytes; no extent ends beyond it
 //	u64  set bytes      sum of the set's extents: the most content that can follow
 //	u64  first          sequence number of the first frame; not 0 only in a continuation
-//	16   set id
+//	32   set id
 //	generation from     str uuid, u64 seq, i64 time (Unix ns, 0 = unknown), i64 size
 //	generation to       the same
 //	str  source         what was read, for people

@@ -2,36 +2,18 @@ package stream
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/ddsgo/ddsgo/extent"
 	"github.com/ddsgo/ddsgo/generation"
 )
 
 // SetID names a set of extents of one volume between two generations.
-type SetID [16]byte
-
-// IsZero says that no set is named.
-func (id SetID) IsZero() bool { return id == SetID{} }
-
-// String is the id in hexadecimal.
-func (id SetID) String() string { return hex.EncodeToString(id[:]) }
-
-// MarshalText makes the id readable in JSON.
-func (id SetID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// UnmarshalText reads what MarshalText wrote.
-func (id *SetID) UnmarshalText(b []byte) error {
-	if hex.DecodedLen(len(b)) != len(id) {
-		return fmt.Errorf("set id %q: want %d hexadecimal digits", b, 2*len(id))
-	}
-	_, err := hex.Decode(id[:], b)
-	return err
-}
+type SetID = extent.SetID
 
 // Kind says what a delta holds.
 type Kind uint8
@@ -55,6 +37,19 @@ func (k Kind) String() string {
 
 // MarshalText makes the kind readable in JSON.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *Kind) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "delta":
+		*k = KindDelta
+	case "full":
+		*k = KindFull
+	default:
+		return fmt.Errorf("unknown kind of delta %q", b)
+	}
+	return nil
+}
 
 // ChecksumXXH64SHA256 is the only checksum kind of version 1.
 const ChecksumXXH64SHA256 = 1
@@ -95,9 +90,10 @@ func (h *Header) Validate() error {
 	return nil
 }
 
-// same says that o is the header of another part of the same transfer.
-func (h Header) same(o Header) bool {
+// Same says that o heads another part of the same transfer.
+func (h Header) Same(o Header) bool {
 	h.First, o.First = 0, 0
+	h.Checksum, o.Checksum = ChecksumXXH64SHA256, ChecksumXXH64SHA256
 	return string(h.appendTo(nil)) == string(o.appendTo(nil))
 }
 
