@@ -41,7 +41,9 @@ func (d *dataset) noun() string {
 }
 
 // serial is the SCSI serial: company id, reserved, system, volume.
-func (b *box) scsiSerial(d *dataset) string { return fmt.Sprintf("742b0f00000%04x%017x", b.serial, d.id) }
+func (b *box) scsiSerial(d *dataset) string {
+	return fmt.Sprintf("742b0f00000%04x%017x", b.serial, d.id)
+}
 
 func (b *box) datasetView(d *dataset) view {
 	source, target, active := b.roles(d)

@@ -31,6 +31,12 @@ type Options struct {
 	Clock    control.Mode    // default control.Real; with Auto every request takes 100 ms
 }
 
+// Validate reports what Start would refuse without touching anything.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Dir == "" {
 		return o, fmt.Errorf("directory: required")

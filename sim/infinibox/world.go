@@ -19,8 +19,9 @@ type world struct {
 	store  contentStore
 	boxes  [2]*box
 
-	violations []string // see watch
-	internal   int      // numbers contents that no dataset owns
+	violations []string     // see noteWrite
+	twoSources []twoSources // see watch
+	internal   int          // numbers contents that no dataset owns
 }
 
 // box is one InfiniBox.
@@ -49,7 +50,7 @@ func (w *world) resetBoxes() error {
 	if err := w.store.reset(); err != nil {
 		return fmt.Errorf("reset volumes: %w", err)
 	}
-	w.violations = nil
+	w.violations, w.twoSources = nil, nil
 	for i := range w.boxes {
 		b := &box{
 			w: w, index: i, name: boxName(i), title: boxName(i), serial: []int64{1111, 2222}[i],
