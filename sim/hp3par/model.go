@@ -161,20 +161,20 @@ type volume struct {
 
 // group is a Remote Copy group as one array sees it.
 type group struct {
-	id        int
-	array     *array
-	pair      *pair
-	name      string
-	role      role
-	natural   role
-	status    status
-	userCPG   string
-	snapCPG   string
-	domain    string
-	writes    int  // host writes accepted while the peer was primary too
-	byLink    bool // stopped because the link was lost, not by command
-	policies  map[string]bool
-	autoStart bool // auto_recover applies when the link comes back
+	id         int
+	array      *array
+	pair       *pair
+	name       string
+	role       role
+	natural    role
+	status     status
+	userCPG    string
+	snapCPG    string
+	domain     string
+	writes     int  // host writes accepted while the peer was primary too
+	byLink     bool // stopped because the link was lost, not by command
+	policies   map[string]bool
+	failedOver bool // made primary by failover; the peer has not followed yet
 }
 
 // reversed reports whether the role is not the natural one.
@@ -214,7 +214,12 @@ type pair struct {
 	op       *operation
 	partial  bool     // the receiving side is half written
 	points   []string // digests of the last completed points, newest last
+	// pointSide is the array that received the newest point and has not been
+	// promoted since, or noSide.
+	pointSide int
 }
+
+const noSide = -1
 
 func (p *pair) member(array int, vol string) *member {
 	for _, m := range p.members {

@@ -80,7 +80,7 @@ func (m *machine) recordPoint(p *pair, to int) {
 		m.violate("digest: %v", err)
 		return
 	}
-	p.points = append(p.points, d)
+	p.points, p.pointSide = append(p.points, d), to
 	if len(p.points) > 16 {
 		p.points = p.points[1:]
 	}
@@ -187,10 +187,12 @@ func (m *machine) promote(g *group, skip bool) {
 // checkPoint records a violation when a promoted side is not a completed point.
 func (m *machine) checkPoint(g *group) {
 	p := g.pair
-	if p.mode.mirrored() || len(p.members) == 0 || len(p.points) == 0 {
-		return
+	side := g.array.index
+	if p.mode.mirrored() || len(p.members) == 0 || p.pointSide != side {
+		return // what it holds was not given to it by the last transfer
 	}
-	d, err := m.digestOf(p, g.array.index)
+	p.pointSide = noSide
+	d, err := m.digestOf(p, side)
 	if err != nil {
 		m.violate("digest: %v", err)
 		return
@@ -256,7 +258,7 @@ func (m *machine) linkBack(p *pair) {
 		return
 	}
 	for _, g := range []*group{a, b} {
-		if g.role == primary && g.reversed() && g.peer().role == primary {
+		if g.failedOver && g.peer().role == primary {
 			m.peerMet(g, true)
 			return
 		}
@@ -272,6 +274,7 @@ func (m *machine) peerMet(g *group, start bool) {
 	auto := m.autonomous(g.array)
 	if auto || m.returning(old.array) == "secondary-rev" {
 		old.role, old.status, old.writes, g.writes = secondary, statusStopped, 0, 0
+		g.failedOver = false
 	}
 	if auto && start {
 		m.autoStart(g, func() {
