@@ -72,21 +72,30 @@ func (o *ExtractOptions) prepare(src Source) error {
 	if o.Workers < 0 || o.Workers > maxWorkers || o.Readers < 0 || o.Readers > maxReaders {
 		return fmt.Errorf("%d workers, %d readers: %w", o.Workers, o.Readers, ErrOptions)
 	}
-	if o.Header.FrameSize == 0 {
-		o.Header.FrameSize = stream.DefaultFrameSize
-	}
-	if o.Header.Kind == 0 {
-		o.Header.Kind = stream.KindDelta
-	}
 	if _, err := ParseCodec(string(o.Codec)); err != nil {
 		return err
 	}
-	if !o.Header.SetID.IsZero() {
-		return nil
-	}
-	id, n, err := identify(src.Extents(), o.Header.VolumeSize)
-	o.Header.SetID, o.Header.SetBytes = id, n
+	h, err := CompleteHeader(src, o.Header)
+	o.Header = h
 	return err
+}
+
+// CompleteHeader fills in what Extract would: frame size and kind where they are zero, set
+// id and set bytes from the source's extents where the id is zero.
+func CompleteHeader(src Source, h stream.Header) (stream.Header, error) {
+	h.Version, h.Checksum = stream.Version, stream.ChecksumXXH64SHA256
+	if h.FrameSize == 0 {
+		h.FrameSize = stream.DefaultFrameSize
+	}
+	if h.Kind == 0 {
+		h.Kind = stream.KindDelta
+	}
+	if !h.SetID.IsZero() {
+		return h, nil
+	}
+	id, n, err := identify(src.Extents(), h.VolumeSize)
+	h.SetID, h.SetBytes = id, n
+	return h, err
 }
 
 // extraction is one run of Extract.
