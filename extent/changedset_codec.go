@@ -124,7 +124,7 @@ func decodeRuns(payload []byte, extents uint32, at uint64, first bool, h Changed
 		if (gap == 0 && !(first && i == 0)) || n == 0 {
 			return at, false, fmt.Errorf("gap %d, length %d: %w", gap, n, ErrMalformed)
 		}
-		if at+gap+n > chunks { // each is at most chunks < 2^63: no overflow
+		if gap > chunks-at || n > chunks-at-gap {
 			return at, false, fmt.Errorf("chunks %d to %d of %d: %w", at+gap, at+gap+n, chunks, ErrOutside)
 		}
 		start := int64(at+gap) * h.ChunkSize
