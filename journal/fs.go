@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ type File interface {
 // crashes. Names are paths. A created, renamed or removed name is durable after SyncDir of
 // its directory only.
 type FS interface {
-	Mkdir(name string) error                      // no error if it exists
+	Mkdir(name string) error                      // with missing parents, durably; no error if it exists
 	Create(name string) (File, error)             // truncates
 	Append(name string, size int64) (File, error) // truncates to size, writes behind it
 	Open(name string) (File, error)               // for reading
@@ -42,8 +43,23 @@ const (
 	fileMode = 0o600
 )
 
-// Mkdir implements FS, with missing parents.
-func (OS) Mkdir(name string) error { return os.MkdirAll(name, dirMode) }
+// Mkdir implements FS. What it creates is durable in its parent, else a power cut could take
+// the whole journal with it.
+func (o OS) Mkdir(name string) error {
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(name)
+	if parent != name {
+		if err := o.Mkdir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(name, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return o.SyncDir(parent)
+}
 
 // Create implements FS.
 func (OS) Create(name string) (File, error) {
