@@ -1,0 +1,211 @@
+package lvm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Recovery says what Recover did, for the log.
+type Recovery struct {
+	Steps []string
+}
+
+func (r *Recovery) did(format string, args ...any) {
+	r.Steps = append(r.Steps, fmt.Sprintf(format, args...))
+}
+
+// RecoverSpec says what may be touched.
+type RecoverSpec struct {
+	// Ours tells a plain volume that was going to be, or was, a snapshot made by ddsgo: it may be removed. Nil = carries
+	// a tag with the key TagRun.
+	Ours func(LV) bool
+	// Names are those of the snapshots that the caller makes: an orphaned exception store with such a name blocks it.
+	Names []string
+}
+
+// Recover mends what a killed lvcreate -s or a half lvremove left at the origin, in the only safe order (doc.go). It
+// is called with the origin's lock held, so no command of ours is at work on it. It touches
+//
+//   - the origin itself: a pending table, a suspension
+//   - plain volumes that are ours, with the devices under them
+//   - devices without use that are named after the origin ("-real") or after one of ours ("-cow")
+//
+// and nothing else. Where nothing is wrong it does nothing and says so with no steps. Afterwards the origin serves I/O
+// and a new snapshot can be taken, or an error says what an administrator must look at.
+func (l *LVM) Recover(ctx context.Context, origin LV, spec RecoverSpec) (Recovery, error) {
+	if spec.Ours == nil {
+		spec.Ours = func(v LV) bool { _, ok := v.TagValue(TagRun); return ok }
+	}
+	var r Recovery
+	d := l.DM()
+	lvs, err := l.Report(ctx, origin.VG)
+	if err != nil {
+		return r, err
+	}
+	now, ok := ByUUID(lvs, origin.UUID)
+	if !ok {
+		return r, fmt.Errorf("recover %s: logical volume %w", origin, ErrNotFound)
+	}
+	origin = now
+	if err := l.finishCommitted(ctx, origin, lvs, spec, &r); err != nil {
+		return r, err
+	}
+	info, err := d.Info(ctx, origin.DMName)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return r, err
+	}
+	if err == nil {
+		if err := l.freeOrigin(ctx, info, &r); err != nil {
+			return r, err
+		}
+	}
+	if err := l.removePlain(ctx, origin, lvs, spec, &r); err != nil {
+		return r, err
+	}
+	return r, l.removeUnused(ctx, origin, spec, &r)
+}
+
+// freeOrigin drops the pending table, then ends a suspension. In the other order the resume would take an empty table
+// into use, and every write to the origin would fail.
+func (l *LVM) freeOrigin(ctx context.Context, info Info, r *Recovery) error {
+	d := l.DM()
+	if info.Inactive {
+		if err := d.ClearInactive(ctx, info.Name); err != nil {
+			return err
+		}
+		r.did("dropped the pending table of %s", info.Name)
+	}
+	if info.Suspended {
+		if err := d.Resume(ctx, info.Name); err != nil {
+			return err
+		}
+		r.did("resumed %s", info.Name)
+	}
+	return nil
+}
+
+// finishCommitted finishes a creation that was killed after LVM's commit: the metadata has the snapshot, the kernel has
+// the new tables loaded and not yet in use. Resuming the devices from the bottom up is what LVM was going to do.
+func (l *LVM) finishCommitted(ctx context.Context, origin LV, lvs []LV, spec RecoverSpec, r *Recovery) error {
+	d := l.DM()
+	all, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, snap := range SnapshotsOf(lvs, origin) {
+		pending := []string{origin.DMUUID(layerReal), snap.DMUUID(layerCow), snap.DMUUID(""), origin.DMUUID("")}
+		if !spec.Ours(snap) || !hasPending(all, snap.DMUUID("")) {
+			continue
+		}
+		for _, uuid := range pending {
+			info, ok := byDMUUID(all, uuid)
+			if !ok || !info.Inactive && !info.Suspended {
+				continue
+			}
+			if err := l.change(ctx, "resume", info.Name, "dmsetup", "resume", info.Name); err != nil {
+				return err
+			}
+			r.did("resumed %s into the table that belongs to the committed snapshot %s", info.Name, snap)
+		}
+	}
+	return nil
+}
+
+func hasPending(all []Info, uuid string) bool {
+	info, ok := byDMUUID(all, uuid)
+	return ok && info.Inactive
+}
+
+func byDMUUID(all []Info, uuid string) (Info, bool) {
+	for _, i := range all {
+		if i.UUID == uuid {
+			return i, true
+		}
+	}
+	return Info{}, false
+}
+
+// removePlain removes plain volumes that are ours: left by a killed lvcreate or a half lvremove. An orphaned device
+// with the exception store's UUID goes first, or lvremove would leave it.
+func (l *LVM) removePlain(ctx context.Context, origin LV, lvs []LV, spec RecoverSpec, r *Recovery) error {
+	for _, v := range lvs {
+		if v.UUID == origin.UUID || !v.Plain() || v.Hidden || !spec.Ours(v) {
+			continue
+		}
+		all, err := l.DM().List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, layer := range []string{"", layerCow} { // the snapshot's device holds the store's
+			info, ok := byDMUUID(all, v.DMUUID(layer))
+			if !ok || layer == "" && info.Live && !info.Inactive {
+				continue // an active plain volume: lvremove deactivates it
+			}
+			if err := l.removeDevice(ctx, info, r); err != nil {
+				return err
+			}
+		}
+		if err := l.Remove(ctx, v); err != nil {
+			return err
+		}
+		r.did("removed the left-over volume %s", v)
+	}
+	return nil
+}
+
+// removeUnused takes down devices that no volume in the metadata accounts for: the origin's "-real" while the origin
+// is no snapshot-origin, and exception stores whose volume is no snapshot (any more).
+func (l *LVM) removeUnused(ctx context.Context, origin LV, spec RecoverSpec, r *Recovery) error {
+	lvs, err := l.Report(ctx, origin.VG)
+	if err != nil {
+		return err
+	}
+	all, err := l.DM().List(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for _, n := range spec.Names {
+		names[DMName(origin.VG, n)] = true
+	}
+	for _, layer := range []string{"", layerCow} {
+		for _, info := range all {
+			_, lvUUID, have, ok := splitDMUUID(info.UUID)
+			if !ok || have != strings.TrimPrefix(layer, "-") || !names[strings.TrimSuffix(info.Name, layer)] {
+				continue
+			}
+			if v, exists := ByUUID(lvs, lvUUID); exists && (v.Snapshot() || layer == "") {
+				continue
+			}
+			if err := l.removeDevice(ctx, info, r); err != nil {
+				return err
+			}
+		}
+	}
+	if len(SnapshotsOf(lvs, origin)) > 0 {
+		return nil
+	}
+	if info, ok := byDMUUID(all, origin.DMUUID(layerReal)); ok && info.Open == 0 {
+		return l.removeDevice(ctx, info, r)
+	}
+	return nil
+}
+
+func (l *LVM) removeDevice(ctx context.Context, info Info, r *Recovery) error {
+	if info.Open > 0 {
+		return fmt.Errorf("left-over device %s is %w (%d): end that process, then run the same command again", info.Name, ErrHeld, info.Open)
+	}
+	d := l.DM()
+	if info.Inactive {
+		if err := d.ClearInactive(ctx, info.Name); err != nil {
+			return err
+		}
+	}
+	if err := d.remove(ctx, info.Name); err != nil {
+		return err
+	}
+	r.did("removed the left-over device %s", info.Name)
+	return nil
+}
