@@ -123,6 +123,25 @@ func (c *CLI) explain(ctx context.Context, err error, shown string) error {
 	return fmt.Errorf("cluster %s: %s: %w", c.cluster.Name, shown, err)
 }
 
+// mirrorDaemons lists the addresses of the rbd-mirror daemons that work on a pool, of either side: they
+// watch its mirroring object. In snapshot mode the peer's daemon keeps the primary image open, and
+// must not be taken for somebody who uses it.
+func (c *CLI) mirrorDaemons(ctx context.Context, pool string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.times.Call)
+	defer cancel()
+	args := append(c.connection(), "--pool", pool, "listwatchers", "rbd_mirroring")
+	cmd := run.Cmd{Name: "rados", Args: args, Env: []string{"TZ=UTC"}, Pdeathsig: true}
+	out, err := c.run(ctx, cmd, "rados --cluster "+c.cluster.Name+" --pool "+pool+" listwatchers rbd_mirroring")
+	var addrs []string
+	for line := range strings.Lines(string(out)) { // watcher=127.0.0.1:0/3069352438 client.4136 cookie=93863740006400
+		if addr, ok := strings.CutPrefix(line, "watcher="); ok {
+			addr, _, _ = strings.Cut(addr, " ")
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs, err
+}
+
 // query runs rbd with --format json and decodes what it printed. Unknown keys are ignored,
 // missing ones stay zero.
 func query[T any](ctx context.Context, c *CLI, args ...string) (T, error) {

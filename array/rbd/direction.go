@@ -99,8 +99,12 @@ func (pl *planner) moveTo(to int) error {
 	if err := pl.flowing(from, to); err != nil {
 		return err
 	}
-	if !pl.p.facts[to].Exists || pl.p.facts[to].firstCopyOf(pl.d.cfg.Mode) == copyRunning {
+	if !pl.p.facts[to].Exists || pl.p.facts[to].firstCopyOf(pl.d.cfg.Mode) != copyDone {
 		pl.wait("the first copy onto %s (%s)", pl.name(to), pl.p.facts[to].describe())
+		return nil
+	}
+	if pl.d.cfg.Mode == ModeJournal && pl.p.caughtUp(ModeJournal, from, to) != array.Yes {
+		pl.wait("%s to replay the journal up to %s (now %s)", pl.name(to), positionOr(pl.p.facts[from].Written), positionOr(pl.p.facts[from].Replayed))
 		return nil
 	}
 	if pl.d.cfg.Mode == ModeSnapshot { // so that little is left to copy while nobody can write
@@ -209,7 +213,7 @@ func (pl *planner) failback() error {
 		return array.Unsupported("", "--no-start: rbd-mirror replicates as soon as a side is demoted")
 	}
 	const home, away = 0, 1
-	if pl.p.prim == home && !pl.p.facts[away].splitBrain() {
+	if pl.p.prim == home && pl.g.Discard != pl.name(away) {
 		if !pl.proven(home) {
 			pl.add(pl.proveStep(home))
 			return nil
@@ -225,6 +229,15 @@ func (pl *planner) failback() error {
 	}
 	if pl.p.bothPrimary() {
 		return pl.reunite()
+	}
+	if pl.p.prim == home { // the other side is being discarded
+		switch {
+		case pl.p.facts[away].splitBrain():
+			return pl.recopy(away)
+		case pl.judged(away):
+			pl.Reached = true
+		}
+		return nil
 	}
 	if pl.p.prim < 0 {
 		return pl.moveTo(home)
@@ -370,6 +383,12 @@ func (pl *planner) keepSteps(i int) {
 	pl.add(pl.d.step(i, stepKeepDone, "give the copy its name", "rename", partial.String(), full.String()))
 }
 
+// renewed says that the image is another one than at the beginning: a resync recreates it.
+func (pl *planner) renewed(i int) bool {
+	f := pl.p.facts[i]
+	return f.Exists && pl.g.Baseline != nil && pl.d.pair(*pl.g.Baseline).facts[i].ID != f.ID
+}
+
 // resync is the life-cycle verb: the side that --discard names becomes a copy of the other one.
 func (pl *planner) resync() error {
 	if err := pl.bothRead(); err != nil {
@@ -385,7 +404,7 @@ func (pl *planner) resync() error {
 	if err != nil {
 		return err
 	}
-	if pl.g.Did(stepResync+":"+pl.name(loser)) && pl.p.prim == 1-loser && pl.p.caughtUp(pl.d.cfg.Mode, 1-loser, loser) == array.Yes &&
+	if pl.g.Did(stepResync+":"+pl.name(loser)) && pl.renewed(loser) && pl.p.prim == 1-loser && pl.p.caughtUp(pl.d.cfg.Mode, 1-loser, loser) == array.Yes &&
 		pl.p.facts[loser].firstCopyOf(pl.d.cfg.Mode) != copyRunning && !pl.p.facts[loser].splitBrain() {
 		pl.Reached = true
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,7 +168,6 @@ func (d *Driver) readImage(ctx context.Context, i int, f *facts, now time.Time) 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	g.Go(func() (err error) { f.Meta, err = c.Meta(gctx, img); return err })
-	g.Go(func() (err error) { f.Watchers, err = c.Watchers(gctx, img); return err })
 	g.Go(func() error {
 		snaps, err := c.Snapshots(gctx, img)
 		f.setSnapshots(snaps)
@@ -203,11 +203,41 @@ func (d *Driver) readImage(ctx context.Context, i int, f *facts, now time.Time) 
 		})
 	}
 	err := g.Wait()
+	if err == nil { // not beside the other calls: some of them open the image for writing, for an instant
+		f.Watchers, err = d.users(ctx, c, f.Primary)
+	}
 	if errors.Is(err, ErrNoImage) {
 		*f = facts{Cluster: f.Cluster, PoolFound: true, PoolMode: f.PoolMode, Peer: f.Peer, PeerRows: f.PeerRows}
 		return nil
 	}
 	return err
+}
+
+// watchAgain is how long a watcher has to stay to count as somebody who uses the image: commands that
+// only look, ours and others', open it for a shorter time.
+const watchAgain = 300 * time.Millisecond
+
+// users lists who has the image open, without the rbd-mirror daemons and passers-by.
+func (d *Driver) users(ctx context.Context, c *CLI, primary bool) ([]string, error) {
+	all, err := c.Watchers(ctx, d.cfg.Image)
+	if err != nil || len(all) == 0 || !primary {
+		return all, err
+	}
+	daemons, err := c.mirrorDaemons(ctx, d.cfg.Image.Pool)
+	if err != nil {
+		return all, nil //nolint:nilerr // who they are is not known: taken for users, the safe side
+	}
+	all = slices.DeleteFunc(all, func(w string) bool { return slices.Contains(daemons, w) })
+	if len(all) == 0 {
+		return nil, nil
+	}
+	select {
+	case <-ctx.Done():
+		return all, ctx.Err()
+	case <-time.After(watchAgain):
+	}
+	again, err := c.Watchers(ctx, d.cfg.Image)
+	return slices.DeleteFunc(all, func(w string) bool { return !slices.Contains(again, w) }), err
 }
 
 func (f *facts) setStatus(s Status, now time.Time) {

@@ -278,7 +278,7 @@ func (d *Driver) assessTarget(o *array.Observation, p pair, from, to int, sync a
 	case a.PeerLost:
 		o.Replication = array.ReplicationError
 		reason(array.ReasonNotSynced, "ddsgo array resync "+name+" --discard "+site, "the journal has disconnected %s: it fell too far behind", site)
-	case !b.HasDaemon && b.Updated != "" && b.Socket != "Replaying":
+	case b.daemonGone():
 		o.Replication, o.Link = array.Stopped, array.LinkDown
 		reason(array.ReasonNotStarted, "ddsgo doctor "+name, "no live rbd-mirror serves %s at %s: %s", d.cfg.Image, site, b.describe())
 	default:
@@ -307,11 +307,16 @@ func (d *Driver) held(from, to facts) bool {
 	if d.cfg.Mode == ModeSnapshot {
 		return from.paused() && len(from.Schedules) == 0 && len(from.Inherited) == 0
 	}
-	if to.Socket != "" {
-		return to.Socket == "Stopped"
+	// After a change of direction the daemon is "Stopped" for some seconds, until it takes up the image.
+	if to.Socket != "" && to.Socket != "Stopped" {
+		return false
 	}
-	return to.State == "up+stopped" && strings.HasPrefix(to.Description, "stopped")
+	byHand := to.State == "up+stopped" && strings.HasPrefix(to.Description, "stopped")
+	return byHand || to.Socket == "Stopped" && from.paused()
 }
+
+// daemonGone: the daemon's last report says so, and its socket, where there is one, does not answer.
+func (f facts) daemonGone() bool { return !f.HasDaemon && f.Updated != "" && f.Socket == "" }
 
 // sideReasons names what is wrong with one side by itself.
 func (d *Driver) sideReasons(o *array.Observation, p pair, i int) {

@@ -198,7 +198,7 @@ func (pl *planner) flowing(from, to int) error {
 		return array.Refuse("", "ddsgo array resync "+name+" --discard "+pl.name(to), "the journal has disconnected %s", pl.name(to))
 	case pl.d.held(pl.p.facts[from], b):
 		return array.Refuse("", "ddsgo resume "+name, "replication of %s is held", pl.d.cfg.Image)
-	case pl.p.o.Replication == array.Stopped:
+	case b.daemonGone():
 		return array.Refuse("", "ddsgo doctor "+name, "no live rbd-mirror at %s: %s", pl.name(to), b.describe())
 	}
 	return nil

@@ -1,0 +1,167 @@
+package rbd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/ddsgo/ddsgo/array"
+)
+
+// settleTime bounds the repeats of a promotion and of the write that proves it. Measured: up to 9 s
+// until a demotion has been replayed; a forced promotion may take some seconds to become writable.
+const settleTime = 60 * time.Second
+
+// Do implements array.Driver.
+func (d *Driver) Do(ctx context.Context, s array.Step) error {
+	var argv []string
+	if err := json.Unmarshal([]byte(s.Args[argArgv]), &argv); err != nil || len(argv) == 0 {
+		return &array.Error{Kind: array.KindInternal, Site: s.Site, Reason: "step " + s.ID + " carries no command", Err: err}
+	}
+	i := d.site(s.Site)
+	if err := d.guard(ctx, i, s); err != nil {
+		return err
+	}
+	return d.siteError(s, d.send(ctx, i, s, argv))
+}
+
+// guard reads again what must still be true when a step is sent that cannot be taken back. librbd
+// does not: an unforced promotion succeeds although the other side has just been promoted.
+func (d *Driver) guard(ctx context.Context, i int, s array.Step) error {
+	peer := d.cfg.Sites[1-i].Name
+	switch stepKind(s.ID) {
+	case stepPromote, stepForce:
+		other, err := d.cli[1-i].Info(ctx, d.cfg.Image)
+		switch {
+		case err == nil && other.Mirrored() && other.Mirroring.Primary && s.Args["over_primary"] == "":
+			return array.Refuse("R1", "ddsgo status "+d.cfg.Name, "%s has become primary meanwhile", peer)
+		case err != nil && stepKind(s.ID) == stepPromote && !errors.Is(err, ErrNoImage):
+			return array.Unreachable(peer, err)
+		}
+	case stepClone:
+		return d.guardClone(ctx, i, s)
+	case stepResync:
+		other, err := d.cli[1-i].Info(ctx, d.cfg.Image)
+		if err != nil {
+			return array.Unreachable(peer, err)
+		}
+		if !other.Mirrored() || !other.Mirroring.Primary {
+			return array.Refuse("", "ddsgo status "+d.cfg.Name, "%s is no longer primary: nothing would be copied", peer)
+		}
+	}
+	return nil
+}
+
+// guardClone refuses a clone whose parent the peer does not have: mirroring it would never work.
+func (d *Driver) guardClone(ctx context.Context, i int, s array.Step) error {
+	if s.Args[ParamFlatten] == "yes" {
+		return nil
+	}
+	parent, _, err := ParseSnapshot(s.Args[ParamCloneOf])
+	if err != nil {
+		return &array.Error{Kind: array.KindConfig, Site: s.Site, Reason: "--clone-of", Err: err}
+	}
+	next := "ddsgo array create " + d.cfg.Name + " --clone-of " + s.Args[ParamCloneOf] + " --flatten"
+	here, err := d.cli[i].Info(ctx, parent)
+	if err != nil {
+		return d.siteError(s, err)
+	}
+	there, err := d.cli[1-i].Info(ctx, parent)
+	peer := d.cfg.Sites[1-i].Name
+	switch {
+	case errors.Is(err, ErrNoImage), errors.Is(err, ErrNoPool):
+		return array.Refuse("", next, "the parent %s is not at %s: a clone of it cannot be mirrored there", parent, peer)
+	case err != nil:
+		return array.Unreachable(peer, err)
+	case !here.Mirrored() || !there.Mirrored() || here.Mirroring.GlobalID != there.Mirroring.GlobalID:
+		return array.Refuse("", next, "the parent %s is not mirrored to %s: a clone of it cannot be mirrored there", parent, peer)
+	}
+	return nil
+}
+
+// send runs the command, or repeats it for the kinds whose refusal passes by itself.
+func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) error {
+	c := d.cli[i]
+	switch stepKind(s.ID) {
+	case stepPromote:
+		return d.untilAccepted(ctx, func() error { return d.promote(ctx, i, argv) }, ErrBusy, ErrReadOnly)
+	case stepForce:
+		return d.promote(ctx, i, argv)
+	case stepProve:
+		// One operation may hang on an OSD that is just coming back: that is no verdict either.
+		return d.untilAccepted(ctx, func() error { _, err := c.call(ctx, argv...); return err }, ErrReadOnly, ErrBusy, ErrTimeout)
+	case stepStop, stepStart:
+		_, err := c.mirrorSocket(ctx, argv...)
+		return err
+	case stepKeep:
+		_, err := c.call(ctx, "rm", "--no-progress", argv[len(argv)-1]) // the remains of a copy that was cut
+		if err != nil && !errors.Is(err, ErrNoImage) {
+			return err
+		}
+		_, err = c.long(ctx, argv...)
+		return err
+	case stepFlatten:
+		_, err := c.long(ctx, argv...)
+		return err
+	}
+	_, err := c.call(ctx, argv...)
+	return err
+}
+
+// promote treats "already primary" as done: the reply to an earlier attempt may have been lost.
+func (d *Driver) promote(ctx context.Context, i int, argv []string) error {
+	_, err := d.cli[i].call(ctx, argv...)
+	if !errors.Is(err, ErrInvalid) {
+		return err
+	}
+	if info, infoErr := d.cli[i].Info(ctx, d.cfg.Image); infoErr == nil && info.Mirrored() && info.Mirroring.Primary {
+		return nil
+	}
+	return err
+}
+
+// untilAccepted repeats while the answer is one that passes by itself.
+func (d *Driver) untilAccepted(ctx context.Context, do func() error, passing ...error) error {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 250*time.Millisecond, 2*time.Second
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := do()
+		for _, p := range passing {
+			if errors.Is(err, p) {
+				return struct{}{}, err
+			}
+		}
+		if err != nil {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(settleTime))
+	return err
+}
+
+// siteError says which side failed and how.
+func (d *Driver) siteError(s array.Step, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTimeout) || errors.Is(err, ErrNoCluster) {
+		return array.Unreachable(s.Site, err)
+	}
+	var call *CallError
+	if !errors.As(err, &call) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%s: %s: %w", s.Site, s.Action, err)
+		}
+		return &array.Error{Kind: array.KindInternal, Site: s.Site, Reason: s.Action, Err: err}
+	}
+	e := array.ArrayError(s.Site, int(call.Errno), s.Action+": refused", err)
+	if stepKind(s.ID) == stepProve && errors.Is(err, ErrReadOnly) {
+		e.Reason = "promoted, but writes are still refused"
+		e.Next = "end rbd-mirror at " + s.Site + " (kill -9: it may ignore TERM in this state), then: ddsgo failover " + d.cfg.Name + " --site " + s.Site
+	}
+	return e
+}
