@@ -111,6 +111,41 @@ func listInterfaces(r *request) ([]view, view, *apiError) {
 	return out, (&netInterface{}).view(), nil
 }
 
+func createInterface(r *request) (any, *apiError) {
+	o := parseObject("network interface", r.body)
+	o.need("node_id", "name")
+	i := &netInterface{node: o.number("node_id", 0), name: o.text("name"), enabled: true}
+	o.oneOf("type", "PORT", "PORT", "PORT_GROUP", "VLAN")
+	o.raw("ports")
+	if err := o.finish(); err != nil {
+		return nil, err
+	}
+	if i.node < 1 || i.node > 3 {
+		return nil, notFound("node", i.node)
+	}
+	i.id = r.box.newID()
+	r.box.interfaces[i.id] = i
+	return i.view(), nil
+}
+
+func getInterface(r *request) (any, *apiError) {
+	i, ok := r.box.interfaces[r.id]
+	if !ok {
+		return nil, notFound("network interface", r.id)
+	}
+	return i.view(), nil
+}
+
+func enableInterface(on bool) handler {
+	return func(r *request) (any, *apiError) {
+		if _, err := getInterface(r); err != nil {
+			return nil, err
+		}
+		r.box.interfaces[r.id].enabled = on
+		return getInterface(r)
+	}
+}
+
 func listSpaces(r *request) ([]view, view, *apiError) {
 	var out []view
 	for _, s := range sorted(r.box.spaces) {
@@ -159,7 +194,7 @@ func updateSpace(r *request) (any, *apiError) {
 
 func (b *box) fillSpace(s *netSpace, o *object, create bool) *apiError {
 	if create {
-		o.need("name", "service", "network_config", "interfaces")
+		o.need("name", "service", "network_config")
 	}
 	if v := o.text("name"); v != "" {
 		s.name = v

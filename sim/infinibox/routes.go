@@ -10,6 +10,10 @@ var routes = []route{
 	{method: "POST", pattern: "users/logout", do: logout},
 
 	{method: "GET", pattern: "network/interfaces", list: listInterfaces},
+	{method: "POST", pattern: "network/interfaces", do: createInterface},
+	{method: "GET", pattern: "network/interfaces/{id}", do: getInterface},
+	{method: "POST", pattern: "network/interfaces/{id}/enable", do: enableInterface(true), noBody: true},
+	{method: "POST", pattern: "network/interfaces/{id}/disable", do: enableInterface(false), noBody: true},
 	{method: "GET", pattern: "network/spaces", list: listSpaces},
 	{method: "POST", pattern: "network/spaces", do: createSpace},
 	{method: "GET", pattern: "network/spaces/{id}", do: getSpace},
