@@ -57,11 +57,11 @@ func (vg *VolumeGroup) remove(t testing.TB) {
 	esc := strings.ReplaceAll(vg.Name, "-", "--")
 	resumeAll(esc)
 	out, err := try("lvm", "vgremove", "--force", "--force", "--yes", vg.Name)
+	// Killed commands leave device-mapper and metadata in disagreement: devices that no metadata knows, or the reverse.
+	removeMappings(esc)
 	if err == nil {
 		return
 	}
-	// Killed commands leave device-mapper and metadata in disagreement: take down the devices first, then the metadata.
-	removeMappings(esc)
 	if _, again := try("lvm", "vgremove", "--force", "--force", "--yes", vg.Name); again != nil {
 		t.Errorf("lab: cannot remove volume group %s: %v, %v: %s", vg.Name, err, again, out)
 	}

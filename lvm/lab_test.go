@@ -92,8 +92,8 @@ func TestLifeOfASnapshot(t *testing.T) {
 	s1 = find(t, l, vg.Path("renamed"))
 	require.Equal(t, []string{"ddsgo.gen=18"}, s1.Tags)
 	require.NoError(t, l.Extend(ctx, s1, 12*mib))
-	require.NoError(t, l.Extend(ctx, s1, 12*mib), "again is nothing to do")
 	s1 = find(t, l, vg.Path("renamed"))
+	require.NoError(t, l.Extend(ctx, s1, 12*mib), "again is nothing to do")
 	require.EqualValues(t, 12*mib, s1.Size)
 	require.InDelta(t, 1.4, s1.SnapPercent, 0.1)
 

@@ -193,7 +193,15 @@ func (l *LVM) removeUnused(ctx context.Context, origin LV, spec RecoverSpec, r *
 	return nil
 }
 
-func (l *LVM) removeDevice(ctx context.Context, info Info, r *Recovery) error {
+// removeDevice takes down a device that was listed a moment ago; removing the one above it may have freed it since.
+func (l *LVM) removeDevice(ctx context.Context, listed Info, r *Recovery) error {
+	info, err := l.DM().Info(ctx, listed.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && info.UUID != listed.UUID {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	if info.Open > 0 {
 		return fmt.Errorf("left-over device %s is %w (%d): end that process, then run the same command again", info.Name, ErrHeld, info.Open)
 	}
