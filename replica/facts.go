@@ -56,6 +56,10 @@ type LocalFacts struct {
 	Pending  generation.Generation // of the snapshot of an unfinished run, or zero
 	SetSaved bool                  // the changed set Base -> Pending is on disk and valid
 	Full     bool                  // the unfinished run is a full copy
+	// Proven is the newest generation that the target was seen to hold, where that is newer
+	// than Base: then the tracker covers more than is needed.
+	Proven generation.Generation
+	Held   bool // by `ddsgo break`
 }
 
 // TargetCondition is what the far side answered.

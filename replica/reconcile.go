@@ -107,6 +107,9 @@ func refuseLocal(f Facts) (Decision, bool) {
 	case LocalDisagree:
 		return no("its state file and the tags of "+f.Origin+" disagree", "ddsgo doctor "+f.Resource)
 	}
+	if f.Local.Held {
+		return no("the leg is held (ddsgo break)", "ddsgo resume "+f.Resource)
+	}
 	for _, s := range []SnapshotFact{f.Snap1, f.Snap2} {
 		switch s.State {
 		case SnapPlainForeign:
@@ -202,7 +205,10 @@ func pick(f Facts, uuid string) SnapshotFact {
 // wrote while going from our base to our pending snapshot or beyond: there the
 // superset rule holds, because the tracker knows every chunk written since the base.
 func holdsBase(f Facts) bool {
-	if f.Local.State != LocalLoaded || !f.Target.At.Same(f.Local.Base) {
+	if f.Local.State != LocalLoaded || f.Local.Base.IsZero() {
+		return false
+	}
+	if at := f.Target.At; !at.Same(f.Local.Base) && !(at.Same(f.Local.Proven) && at.Seq > f.Local.Base.Seq) {
 		return false
 	}
 	switch f.Target.Condition {
@@ -229,7 +235,7 @@ func (d *Decision) targetAhead(f Facts, tracker, newer SnapshotFact) {
 
 // targetAtBase: the run was cut before the target had committed, or there was none.
 func (d *Decision) targetAtBase(f Facts, tracker, newer SnapshotFact) {
-	d.From = f.Local.Base
+	d.From = f.Target.At
 	switch {
 	case newer.State == SnapGood && f.Local.SetSaved:
 		d.Verdict, d.Data, d.To = VerdictResend, newer.Name, f.Local.Pending

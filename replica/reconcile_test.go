@@ -21,6 +21,7 @@ var (
 	genA     = generation.Generation{UUID: "a", Seq: 6}
 	genBase  = generation.Generation{UUID: "b", Seq: 7}
 	genNext  = generation.Generation{UUID: "n", Seq: 8}
+	genLater = generation.Generation{UUID: "l", Seq: 9}
 	genAlien = generation.Generation{UUID: "x", Seq: 3}
 )
 
@@ -43,7 +44,7 @@ func everyFacts(f func(Facts)) {
 func everySnapshot(name string) []SnapshotFact {
 	all := []SnapshotFact{{Name: name, State: SnapAbsent}}
 	for st := SnapGood; st <= SnapPlainForeign; st++ {
-		for _, uuid := range []string{"b", "n", "other"} {
+		for _, uuid := range []string{"b", "n", "l", "other"} {
 			for _, ours := range []bool{true, false} {
 				switch st {
 				case SnapPlain:
@@ -65,6 +66,8 @@ func everyLocal() []LocalFacts {
 		{State: LocalLoaded, Base: genBase, Pending: genNext},
 		{State: LocalLoaded, Base: genBase, Pending: genNext, SetSaved: true},
 		{State: LocalLoaded, Pending: genNext, Full: true},
+		{State: LocalLoaded, Base: genBase, Proven: genNext, Pending: genLater, SetSaved: true},
+		{State: LocalLoaded, Base: genBase, Held: true},
 	}
 }
 
@@ -76,7 +79,7 @@ func everyTarget() []TargetFacts {
 		}
 	}
 	for _, c := range []TargetCondition{TargetApplying, TargetInconsistent} {
-		all = append(all, TargetFacts{Condition: c, At: genBase, To: genNext}, TargetFacts{Condition: c, At: genA, To: genBase}, TargetFacts{Condition: c, To: genNext})
+		all = append(all, TargetFacts{Condition: c, At: genBase, To: genNext}, TargetFacts{Condition: c, At: genA, To: genBase}, TargetFacts{Condition: c, At: genNext, To: genLater}, TargetFacts{Condition: c, To: genNext})
 	}
 	return all
 }
@@ -136,7 +139,7 @@ func sendViolation(f Facts, d Decision, byName map[string]SnapshotFact) error {
 	switch f.Target.Condition {
 	case TargetClean:
 	case TargetApplying, TargetInconsistent:
-		if !f.Target.At.Same(f.Local.Base) || !f.Target.To.Same(f.Local.Pending) {
+		if !(f.Target.At.Same(f.Local.Base) || f.Target.At.Same(f.Local.Proven)) || !f.Target.To.Same(f.Local.Pending) {
 			return fmt.Errorf("sends onto a mixture that it does not know")
 		}
 	default:

@@ -1,0 +1,84 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/internal/run"
+	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/state"
+)
+
+// Host is one end of replication: where its state is and how its volumes are reached.
+// Source and target use the same type; tests put fakes into it.
+type Host struct {
+	Store *state.Store
+	Run   run.Runner // how to start LVM's commands
+	Name  string     // of this machine, for people
+	Log   *slog.Logger
+
+	Now        func() time.Time
+	OpenDevice func(path string, o blockdev.Options) (blockdev.Device, error)
+	Identify   func(path string) (state.Identity, error)
+	Holders    func(path string) ([]blockdev.Holder, error)
+	Counters   func(path string) (blockdev.Counters, error)
+	// SetReadOnly sets the kernel's flag of a block device that is no logical volume.
+	SetReadOnly func(path string, readOnly bool) error
+
+	// Allow limits what a peer may reach; nil: everything.
+	Allow *Allow
+	// SpoolDir is where incoming deltas are kept until they are applied; empty: in the
+	// state directory.
+	SpoolDir string
+}
+
+// NewHost is this machine.
+func NewHost(store *state.Store, r run.Runner, name string, log *slog.Logger) *Host {
+	return &Host{
+		Store: store, Run: r, Name: name, Log: log, Now: time.Now,
+		OpenDevice: func(path string, o blockdev.Options) (blockdev.Device, error) { return openDisk(path, o) },
+		Identify:   state.Identify, Holders: blockdev.Holders, Counters: blockdev.ReadCounters,
+		SetReadOnly: blockdev.SetReadOnly,
+	}
+}
+
+// lvmUnder runs LVM's commands under a held lock.
+func (h *Host) lvmUnder(lock *state.Lock) *lvm.LVM {
+	return &lvm.LVM{Runner: h.Run, Lock: lock.File()}
+}
+
+// openDisk keeps a nil *Disk from becoming a non-nil Device.
+func openDisk(path string, o blockdev.Options) (blockdev.Device, error) {
+	d, err := blockdev.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// lvTagger keeps a volume's state as tags on its logical volume.
+type lvTagger struct {
+	lvm *lvm.LVM
+	lv  lvm.LV
+}
+
+// Tags implements state.Tagger.
+func (t lvTagger) Tags(ctx context.Context) ([]string, error) {
+	lvs, err := t.lvm.Report(ctx, t.lv.VG)
+	if err != nil {
+		return nil, err
+	}
+	lv, ok := lvm.ByUUID(lvs, t.lv.UUID)
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", t.lv, lvm.ErrNotFound)
+	}
+	return lv.Tags, nil
+}
+
+// SetTags implements state.Tagger.
+func (t lvTagger) SetTags(ctx context.Context, add, del []string) error {
+	return t.lvm.SetTags(ctx, t.lv, add, del)
+}

@@ -1,0 +1,311 @@
+package replica
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/engine"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/journal"
+	"github.com/ddsgo/ddsgo/state"
+	"github.com/ddsgo/ddsgo/stream"
+	"github.com/ddsgo/ddsgo/stream/session"
+)
+
+// checkpointEvery is how many bytes of a full or direct copy are written between two
+// fsyncs, from the last of which a cut copy goes on.
+const checkpointEvery = 128 << 20
+
+// receive serves opReceive.
+func (h *Host) receive(ctx context.Context, req *session.Request) error {
+	var in receiveRequest
+	if err := req.Decode(&in); err != nil {
+		return err
+	}
+	if err := in.validate(); err != nil {
+		return failure.With(failure.CodeCorrupt, in.Device, "malformed request", "update ddsgo on the older of the two hosts", err)
+	}
+	t, err := h.openTarget(ctx, in.VolumeRef, "receive "+in.Resource)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.release() }() // a lock that cannot be closed ends with the process
+	if err := t.rollForward(ctx, relay(req)); err != nil {
+		return err
+	}
+	if err := t.admit(in); err != nil {
+		return err
+	}
+	if err := t.admitSize(in); err != nil {
+		return err
+	}
+	if in.Mode == modeJournal {
+		return t.receiveJournalled(ctx, req, in)
+	}
+	return t.receiveDirect(ctx, req, in)
+}
+
+// validate refuses what no source of this version sends.
+func (in *receiveRequest) validate() error {
+	in.Header.Version, in.Header.Checksum = stream.Version, stream.ChecksumXXH64SHA256
+	full := in.Mode == modeFull
+	switch {
+	case in.Mode != modeJournal && in.Mode != modeDirect && !full:
+		return fmt.Errorf("unknown mode %q", in.Mode)
+	case in.Device == "" || in.Source == "":
+		return errors.New("no device or no source")
+	case full != (in.Header.Kind == stream.KindFull) || full != in.Header.From.IsZero() || in.Header.To.IsZero():
+		return errors.New("mode and header contradict each other")
+	}
+	return in.Header.Validate()
+}
+
+// admitSize compares the sizes without writing anything.
+func (t *target) admitSize(in receiveRequest) error {
+	if err := t.refuseHeld(); err != nil {
+		return err
+	}
+	dev, err := t.h.OpenDevice(t.ref.Device, blockdev.Options{})
+	if err != nil {
+		return t.openFailed(err)
+	}
+	size := dev.Size()
+	if err := dev.Close(); err != nil {
+		return err
+	}
+	if size < in.Header.VolumeSize {
+		return t.refuse(failure.CodeRefused, fmt.Sprintf("lvextend it to at least %d bytes", in.Header.VolumeSize), "too small: %d bytes, the source has %d", size, in.Header.VolumeSize)
+	}
+	return nil
+}
+
+// receiveJournalled takes a delta into the spool, without the lock, and applies it.
+func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in receiveRequest) error {
+	claim, err := t.vol.BeginSession(req.Peer().Host)
+	if err != nil {
+		return err
+	}
+	rec, err := t.spool(ctx, req, in)
+	if err != nil {
+		return err
+	}
+	if err := t.relock(ctx, "apply "+in.Resource); err != nil {
+		return err
+	}
+	if err := t.stillWanted(ctx, claim, in); err != nil {
+		return err
+	}
+	tx, err := t.jdir.Commit(t.h.Now(), journal.Member{Name: memberName(t.id), Target: t.ref.Device, Header: rec.Header, Digest: rec.Trailer.Digest.String(), Bytes: rec.Report.StreamBytes})
+	if err != nil {
+		return err
+	}
+	m, _ := tx.Member(memberName(t.id))
+	rep, err := t.apply(ctx, tx, m, relay(req))
+	if err != nil {
+		return err
+	}
+	rec.Report.WriteSeconds = rep.Seconds
+	if err := claim.End(); err != nil {
+		return err
+	}
+	return req.Reply(receiveReply{Generation: rec.Header.To, Report: rec.Report})
+}
+
+// stillWanted asks everything again: while the delta came in, the target may have been
+// promoted, held, or given to a newer session.
+func (t *target) stillWanted(ctx context.Context, claim *state.Session, in receiveRequest) error {
+	if err := claim.Check(); err != nil {
+		return failure.With(failure.CodeRefused, t.ref.Device, "another run took the target over", "ddsgo status "+in.Resource, err)
+	}
+	if err := t.load(ctx); err != nil {
+		return err
+	}
+	return t.admit(in)
+}
+
+// spool receives the delta. A verified prefix of an earlier try is kept and the source
+// goes on behind it. The lock is given back while data flows.
+func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequest) (engine.Received, error) {
+	opt := engine.ReceiveOptions{Check: sameDelta(in.Header), Progress: relay(req)}
+	var part *engine.Scanned
+	if found, ok := t.partial(ctx, in.Header, relay(req)); ok {
+		part, opt.Resume, opt.Head = &found, &found.Cursor, &found.Header
+	}
+	sp, err := t.openSpool(in, part)
+	if err != nil {
+		return engine.Received{}, err
+	}
+	if err := errors.Join(t.release(), req.Ready(receiveReady{Resume: opt.Resume})); err != nil {
+		return engine.Received{}, errors.Join(err, sp.Close())
+	}
+	rec, err := engine.Receive(ctx, sp, req.Data(), opt)
+	return rec, spaceRefusal(t.ref.Device, errors.Join(err, sp.Close()))
+}
+
+func (t *target) openSpool(in receiveRequest, part *engine.Scanned) (*journal.Spool, error) {
+	need := max(in.Need, 1<<20)
+	if part == nil {
+		sp, err := t.jdir.Begin(memberName(t.id), need)
+		return sp, spaceRefusal(t.ref.Device, err)
+	}
+	sp, err := t.jdir.Resume(memberName(t.id), need, part.Cursor.Bytes)
+	return sp, spaceRefusal(t.ref.Device, err)
+}
+
+// spaceRefusal says what to do when the spool does not fit.
+func spaceRefusal(device string, err error) error {
+	var space *journal.SpaceError
+	if !errors.As(err, &space) {
+		return err
+	}
+	return failure.With(failure.CodeRefused, device, "no room to verify the delta before it is written", "free space in "+space.Dir+", or set direct: true for this resource (no rollback if it is cut)", err)
+}
+
+// partial is the verified prefix of an earlier try of this very delta.
+func (t *target) partial(ctx context.Context, h stream.Header, progress func(engine.Progress)) (engine.Scanned, bool) {
+	f, err := t.jdir.Partial(memberName(t.id))
+	if err != nil {
+		return engine.Scanned{}, false
+	}
+	defer f.Close()
+	s, err := engine.Scan(ctx, f, progress)
+	if err != nil || !sameTransfer(s.Header, h) || s.Cursor.Next == 0 {
+		return engine.Scanned{}, false
+	}
+	return s, true
+}
+
+// sameTransfer compares all of two headers but where the data begins.
+func sameTransfer(a, b stream.Header) bool {
+	a.First, b.First = 0, 0
+	at, bt := a.To.Time.Equal(b.To.Time), a.From.Time.Equal(b.From.Time)
+	a.To.Time, a.From.Time = b.To.Time, b.From.Time
+	return at && bt && a == b
+}
+
+// sameDelta lets only the delta pass that was announced and admitted.
+func sameDelta(announced stream.Header) func(stream.Header) error {
+	return func(h stream.Header) error {
+		if !sameTransfer(announced, h) {
+			return fmt.Errorf("%w: the delta is not the one that was announced", stream.ErrCorrupt)
+		}
+		return nil
+	}
+}
+
+// receiveDirect writes while it receives: full copies, and deltas where the user chose so.
+// The target is marked inconsistent first, and clean last.
+func (t *target) receiveDirect(ctx context.Context, req *session.Request, in receiveRequest) error {
+	opt := engine.MergeOptions{Check: sameDelta(in.Header), Progress: relay(req), CheckpointEvery: checkpointEvery}
+	opt.Checkpoint = func(c stream.Cursor) error { return t.saveCursor(ctx, in.Header, c) }
+	if c, ok := t.loadCursor(in.Header); ok {
+		head := in.Header
+		head.First = 0
+		opt.Resume, opt.Head = &c, &head
+	} else if err := t.markInconsistent(ctx, in); err != nil {
+		return err
+	}
+	var reply receiveReply
+	err := t.write(ctx, func(dev blockdev.Device) (err error) {
+		if err := req.Ready(receiveReady{Resume: opt.Resume}); err != nil {
+			return err
+		}
+		reply.Report, err = engine.Merge(ctx, dev, req.Data(), opt)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	base := state.Base{Kind: in.Header.Kind.String(), From: in.Header.From, Digest: reply.Report.Digest, Time: t.h.Now().UTC()}
+	if err := t.becomeClean(ctx, in.Header.To, base, *t.doc.Source); err != nil {
+		return err
+	}
+	reply.Generation = in.Header.To
+	return errors.Join(t.dropCursor(), req.Reply(reply))
+}
+
+// markInconsistent is durable before the first byte is written.
+func (t *target) markInconsistent(ctx context.Context, in receiveRequest) error {
+	if err := t.dropCursor(); err != nil {
+		return err
+	}
+	return t.commit(ctx, func(d *state.Document) {
+		d.Role = state.RoleSecondary
+		d.Condition = state.Inconsistent(in.Header.From, in.Header.To, 0)
+		d.Condition.Since = t.h.Now().UTC()
+		d.Source = &state.SourceIdentity{ID: in.Source, Host: in.SourceHost, Name: in.Header.Source}
+		d.Fence = in.Fence
+		d.Counters = nil
+	})
+}
+
+// resumePoint is how far an unjournalled copy is durable. It is advisory: without it the
+// copy starts at its beginning.
+type resumePoint struct {
+	Header stream.Header `json:"header"`
+	Cursor stream.Cursor `json:"cursor"`
+}
+
+func (t *target) cursorPath() (string, error) {
+	dir, err := t.vol.Dir()
+	return filepath.Join(dir, "cursor.json"), err
+}
+
+// saveCursor is called when everything before c is durable on the device.
+func (t *target) saveCursor(ctx context.Context, h stream.Header, c stream.Cursor) error {
+	path, err := t.cursorPath()
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(resumePoint{h, c})
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(path, b); err != nil {
+		return err
+	}
+	return t.commit(ctx, func(d *state.Document) { d.Condition.Progress = c.End })
+}
+
+// loadCursor returns where this very copy goes on: only on a target that is still in the
+// middle of it.
+func (t *target) loadCursor(h stream.Header) (stream.Cursor, bool) {
+	c := t.condition()
+	if c.Kind != state.KindInconsistent || !c.To.Same(h.To) || c.At.UUID != h.From.UUID {
+		return stream.Cursor{}, false
+	}
+	path, err := t.cursorPath()
+	if err != nil {
+		return stream.Cursor{}, false
+	}
+	b, err := os.ReadFile(path)
+	var p resumePoint
+	if err != nil || json.Unmarshal(b, &p) != nil || !sameTransfer(p.Header, h) {
+		return stream.Cursor{}, false
+	}
+	return p.Cursor, true
+}
+
+func (t *target) dropCursor() error {
+	path, err := t.cursorPath()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// relay passes the engine's progress on to the source.
+func relay(req *session.Request) func(engine.Progress) {
+	return func(p engine.Progress) {
+		req.Progress(session.Progress{Phase: p.Phase, Done: p.Done, Total: p.Total})
+	}
+}

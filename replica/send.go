@@ -1,0 +1,126 @@
+package replica
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/engine"
+	"github.com/ddsgo/ddsgo/extent"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/journal"
+	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/stream"
+)
+
+// deviceReaders is how many reads of a snapshot are in flight: cold devices are several
+// times faster with many than with one.
+const deviceReaders = 16
+
+// sendDelta sends the changed set with the content of its snapshot.
+func (s *source) sendDelta(ctx context.Context, d Decision, rep *report.Sync) error {
+	set, err := s.openSet()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.leg.Resource, err)
+	}
+	defer set.Close()
+	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.Header.ChunkSize), From: d.From, SetBytes: set.Bytes}
+	copy(h.SetID[:], set.Header.ID[:])
+	m := modeJournal
+	if s.leg.Direct {
+		m = modeDirect
+	}
+	return s.send(ctx, m, h, set.Extents(), false, rep)
+}
+
+// sendFull sends the whole snapshot.
+func (s *source) sendFull(ctx context.Context, overwrite bool, rep *report.Sync) error {
+	to := s.doc.Operation.To
+	h := stream.Header{Kind: stream.KindFull, SetBytes: to.Size}
+	id := sha256.Sum256([]byte("full\n" + s.id.String() + "\n" + to.UUID))
+	copy(h.SetID[:], id[:])
+	return s.send(ctx, modeFull, h, extent.Whole(to.Size), overwrite, rep)
+}
+
+// send transfers what Operation.To names. The target's final answer, and nothing else,
+// makes it a success.
+func (s *source) send(ctx context.Context, m mode, h stream.Header, extents extent.Seq, overwrite bool, rep *report.Sync) error {
+	op := s.doc.Operation
+	h.Version, h.Checksum, h.FrameSize = stream.Version, stream.ChecksumXXH64SHA256, stream.DefaultFrameSize
+	h.VolumeSize, h.To, h.Source = op.To.Size, op.To, s.leg.Source
+	lv, err := s.snapshotByUUID(ctx, op.To.UUID)
+	if err != nil {
+		return err
+	}
+	dev, err := s.h.OpenDevice(lv.Path, blockdev.Options{Direct: true})
+	if err != nil {
+		return fmt.Errorf("%s: %w", lv, err)
+	}
+	defer dev.Close()
+	s.ev.step(fmt.Sprintf("send %s to %s", lv, s.leg.Site()))
+	req := receiveRequest{VolumeRef: s.ref(), Mode: m, Header: h, Need: journal.Bound(h), Overwrite: overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name}
+	reply, sent, err := s.exchange(ctx, req, snapshotSource{dev, extents}, lv)
+	if err != nil {
+		return err
+	}
+	if !reply.Generation.Same(op.To) {
+		return fmt.Errorf("%s: the target answered with generation %v, sent was %v", s.leg.Resource, reply.Generation, op.To)
+	}
+	rep.Add(op.To, sent, reply.Report)
+	return nil
+}
+
+// exchange runs the receive operation: announce, go on where the target stands, send, wait
+// for the answer.
+func (s *source) exchange(ctx context.Context, req receiveRequest, src engine.Source, lv lvm.LV) (receiveReply, report.Extract, error) {
+	var ready receiveReady
+	var reply receiveReply
+	var sent report.Extract
+	x, err := s.conn.Start(ctx, opReceive, req, s.relay())
+	if err != nil {
+		return reply, sent, s.explain(err)
+	}
+	if err := x.Ready(&ready); err != nil {
+		return reply, sent, s.explain(err)
+	}
+	opt := engine.ExtractOptions{Header: req.Header, Codec: s.leg.Codec, Readers: deviceReaders, Resume: ready.Resume, Progress: s.ev.progress,
+		BeforeTrailer: func(ctx context.Context) error { return s.stillValid(ctx, lv) }}
+	sendErr := x.Send(func(w io.Writer) (err error) {
+		sent, err = engine.Extract(ctx, w, src, opt)
+		return err
+	})
+	if err := x.Finish(&reply); err != nil {
+		return reply, sent, s.explain(firstCause(sendErr, err))
+	}
+	return reply, sent, s.explain(sendErr)
+}
+
+// firstCause prefers our own failure (a bad snapshot, a failed read) to what the target
+// says of its consequences, and the target's refusal to our broken pipe.
+func firstCause(send, finish error) error {
+	var f *failure.Error
+	if errors.As(send, &f) || send == nil {
+		return errors.Join(send, finish)
+	}
+	if errors.As(finish, &f) {
+		return finish
+	}
+	return errors.Join(send, finish)
+}
+
+// stillValid is asked after the last read and before the trailer leaves: what an overflowed
+// snapshot gave is not the content of its instant.
+func (s *source) stillValid(ctx context.Context, lv lvm.LV) error {
+	st, err := s.lvm.DM().SnapshotStatus(ctx, lv.DMName)
+	if err != nil {
+		return err
+	}
+	if st.Invalid() || st.Merging {
+		return failure.With(failure.CodeOverflow, s.leg.Resource, "the snapshot "+lv.FullName()+" became invalid while it was sent; the target is not touched", "ddsgo sync "+s.leg.Resource+", with a larger snap_size", fmt.Errorf("device-mapper says %q", st.Problem))
+	}
+	return nil
+}

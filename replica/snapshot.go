@@ -1,0 +1,195 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/cow"
+	"github.com/ddsgo/ddsgo/extent"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/state"
+)
+
+// tableSettle is how long exceptions whose copy is under way may take to appear.
+const tableSettle = 5 * time.Second
+
+// snapshot freezes a new generation under whichever of the two names is free. The intent is
+// durable before lvcreate, the UUID right after: a run killed between the two leaves a
+// snapshot that carries our tag and that nothing refers to, which the next run drops.
+func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
+	name := s.names[0]
+	if d.Tracker == name {
+		name = s.names[1]
+	}
+	s.ev.step("snapshot " + s.origin.FullName() + " as " + name)
+	op := state.Operation{Verb: verb, Run: s.run, Phase: phaseSnapshot, Leg: s.leg.Name(), From: d.From, Snapshot: s.origin.VG + "/" + name, Started: s.h.Now().UTC()}
+	if err := s.commit(ctx, func(doc *state.Document) { doc.Operation = &op }); err != nil {
+		return err
+	}
+	seq := s.nextSeq()
+	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.leg.SnapSize(s.origin.Size), ReadOnly: true, Tags: []string{lvm.TagRun + "=" + s.run}})
+	if err != nil {
+		return failure.With(failure.CodeFailure, s.leg.Resource, "no snapshot of "+s.origin.FullName(), "ddsgo sync "+s.leg.Resource+" again; if it stays: vgs "+s.origin.VG+" (is there room for snap_size?)", err)
+	}
+	op.Phase, op.To = phaseSnapped, s.generationOf(lv, seq)
+	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
+}
+
+// readTable turns the tracker's exception table into a durable changed set. From here on
+// this generation can be sent, and sent again, without the tracker.
+func (s *source) readTable(ctx context.Context, d Decision) error {
+	s.ev.step("read what changed since " + s.doc.Tracking.Generation.String())
+	tracker, err := s.snapshotByName(ctx, d.Tracker)
+	if err != nil {
+		return err
+	}
+	table, err := s.exceptionTable(ctx, tracker)
+	if err != nil {
+		return err
+	}
+	op := *s.doc.Operation
+	op.ChangedSet, op.Phase = state.SetID(op.To.Seq, s.run), phaseSet
+	path, err := s.vol.Sets().Path(op.ChangedSet)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	h := extent.ChangedSetHeader{Volume: s.id.String(), From: s.doc.Tracking.Generation, To: op.To, Size: op.To.Size, ChunkSize: table.ChunkSize}
+	if _, err := extent.WriteChangedSet(path, h, table.Changed.Seq()); err != nil {
+		return err
+	}
+	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
+}
+
+// exceptionTable reads the table with direct I/O and believes it only if the snapshot is
+// still valid afterwards: an overflowed table still parses, and misses chunks.
+func (s *source) exceptionTable(ctx context.Context, tracker lvm.LV) (*cow.Table, error) {
+	before, err := s.lvm.DM().SnapshotStatus(ctx, tracker.DMName)
+	if err != nil {
+		return nil, err
+	}
+	dev, err := s.h.OpenDevice(tracker.CowPath(), blockdev.Options{Direct: true})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tracker.CowPath(), err)
+	}
+	table, err := s.readExceptions(ctx, dev, tracker, before)
+	// An open exception store makes lvremove half-remove the snapshot: close it first of all.
+	if err = errors.Join(err, dev.Close()); err != nil {
+		return nil, s.overflowed(tracker, err)
+	}
+	after, err := s.lvm.DM().SnapshotStatus(ctx, tracker.DMName)
+	if err != nil {
+		return nil, err
+	}
+	if after.Invalid() || after.Merging {
+		return nil, s.overflowed(tracker, fmt.Errorf("%w: device-mapper says %q", cow.ErrInvalid, after.Problem))
+	}
+	return table, nil
+}
+
+func (s *source) readExceptions(ctx context.Context, dev blockdev.Device, tracker lvm.LV, before lvm.SnapshotStatus) (*cow.Table, error) {
+	h, err := cow.ReadHeader(dev, dev.Size())
+	if err != nil {
+		return nil, err
+	}
+	return cow.ReadTable(ctx, dev, dev.Size(), cow.Options{VolumeSize: tracker.OriginSize, ExpectAtLeast: before.Exceptions(h.ChunkSize), Settle: tableSettle})
+}
+
+// overflowed gives an unusable tracker its exit code and the way out.
+func (s *source) overflowed(tracker lvm.LV, err error) error {
+	if !errors.Is(err, cow.ErrInvalid) {
+		return fmt.Errorf("%s: exception table: %w", tracker, err)
+	}
+	return failure.With(failure.CodeOverflow, s.leg.Resource, "the tracking snapshot "+tracker.FullName()+" is invalid", "ddsgo full "+s.leg.Resource+" --overwrite, with a larger snap_size", err)
+}
+
+func (s *source) snapshotByName(ctx context.Context, name string) (lvm.LV, error) {
+	lvs, err := s.lvm.Report(ctx, s.origin.VG)
+	if err != nil {
+		return lvm.LV{}, err
+	}
+	lv, ok := lvm.ByName(lvs, name)
+	if !ok {
+		return lvm.LV{}, fmt.Errorf("%s/%s: %w", s.origin.VG, name, lvm.ErrNotFound)
+	}
+	return lv, nil
+}
+
+// snapshotByUUID finds the snapshot of a generation under any name.
+func (s *source) snapshotByUUID(ctx context.Context, uuid string) (lvm.LV, error) {
+	lvs, err := s.lvm.Report(ctx, s.origin.VG)
+	if err != nil {
+		return lvm.LV{}, err
+	}
+	lv, ok := lvm.ByUUID(lvs, uuid)
+	if !ok {
+		return lvm.LV{}, fmt.Errorf("%s: snapshot %s: %w", s.origin.VG, uuid, lvm.ErrNotFound)
+	}
+	return lv, nil
+}
+
+// rotate lets the snapshot that the target now holds become the tracker. The target's
+// answer is durable here before the old tracker goes; every gap is a row of reconcile.
+func (s *source) rotate(ctx context.Context, rep *report.Sync) error {
+	op := *s.doc.Operation
+	op.Phase = phaseCommitted
+	err := s.commit(ctx, func(doc *state.Document) {
+		doc.Operation = &op
+		s.setCursor(doc, func(l *state.Leg) {
+			l.Proven, l.LastSuccess, l.LastError, l.Fence = op.To, s.h.Now().UTC(), "", s.far.Fence
+			if rep.Transfer != nil {
+				l.LastBytes = rep.Transfer.SentBytes
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	s.ev.step("rotate snapshots")
+	lv, err := s.snapshotByUUID(ctx, op.To.UUID)
+	if err != nil {
+		return err
+	}
+	if t := s.doc.Tracking; t != nil && t.UUID != lv.UUID {
+		if old, err := s.snapshotByUUID(ctx, t.UUID); err == nil {
+			if err := s.lvm.Remove(ctx, old); err != nil {
+				return err
+			}
+		} else if !errors.Is(err, lvm.ErrNotFound) {
+			return err
+		}
+	}
+	if lv.Name != s.names[0] {
+		if err := s.lvm.Rename(ctx, lv, s.names[0]); err != nil {
+			return err
+		}
+	}
+	return s.finishRotation(ctx, lv, op)
+}
+
+// finishRotation records the new tracker and ends the operation.
+func (s *source) finishRotation(ctx context.Context, lv lvm.LV, op state.Operation) error {
+	err := s.commit(ctx, func(doc *state.Document) {
+		doc.Tracking = &state.Tracking{UUID: lv.UUID, Name: s.origin.VG + "/" + s.names[0], Generation: op.To}
+		doc.Generation, doc.Operation = op.To, nil
+	})
+	if err != nil {
+		return err
+	}
+	var needed []string
+	for _, l := range s.doc.Legs {
+		needed = append(needed, l.ChangedSets...)
+	}
+	slices.Sort(needed)
+	return s.vol.Sets().Prune(needed...)
+}

@@ -1,0 +1,190 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ddsgo/ddsgo/generation"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/journal"
+	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/state"
+)
+
+// lockWait is how long an operation at the target waits for another to end: a receiver
+// whose source was killed needs a moment to notice.
+const lockWait = 20 * time.Second
+
+// target is one volume of this host that receives. Its lock is held from openTarget to
+// release; between release and relock nothing but the spool may be touched.
+type target struct {
+	h    *Host
+	ref  VolumeRef
+	id   state.Identity
+	vol  *state.Volume
+	lv   *lvm.LV  // nil: no logical volume
+	lvm  *lvm.LVM // runs its commands under our lock; nil without lv
+	lock *state.Lock
+	doc  *state.Document // nil: never received anything
+	jdir *journal.Dir
+}
+
+// openTarget locks the volume, reads what is known about it, and notices writes that
+// were not ours.
+func (h *Host) openTarget(ctx context.Context, ref VolumeRef, purpose string) (*target, error) {
+	if h.Allow != nil && !slices.Contains(h.Allow.Devices, ref.Device) {
+		return nil, failure.Refused(ref.Device, "this key may not reach the volume", "extend the list of volumes of the forced command on "+h.Name)
+	}
+	id, err := h.Identify(ref.Device)
+	if err != nil {
+		return nil, failure.With(failure.CodeRefused, ref.Device, "cannot be used as a target", "create it, at least as large as the source", err)
+	}
+	t := &target{h: h, ref: ref, id: id}
+	if err := t.relock(ctx, purpose); err != nil {
+		return nil, err
+	}
+	if err := t.prepare(ctx); err != nil {
+		return nil, errors.Join(err, t.release())
+	}
+	return t, nil
+}
+
+// prepare finds the logical volume, the document and the journal of a locked target.
+func (t *target) prepare(ctx context.Context) error {
+	t.vol = t.h.Store.Volume(t.id, nil)
+	if t.id.Kind == state.IdentityLV {
+		lv, err := t.lvm.Find(ctx, t.ref.Device)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.ref.Device, err)
+		}
+		t.lv = &lv
+		t.vol = t.h.Store.Volume(t.id, lvTagger{t.lvm, lv})
+	}
+	if err := t.load(ctx); err != nil {
+		return err
+	}
+	dir, err := t.spoolDir()
+	if err != nil {
+		return err
+	}
+	t.jdir, err = journal.Open(journal.OS{}, dir)
+	return err
+}
+
+// spoolDir is the journal's directory: below the configured one, else in the state directory.
+func (t *target) spoolDir() (string, error) {
+	if t.h.SpoolDir != "" {
+		return filepath.Join(t.h.SpoolDir, t.id.String()), nil
+	}
+	dir, err := t.vol.Dir()
+	return filepath.Join(dir, "journal"), err
+}
+
+// relock takes the volume's lock.
+func (t *target) relock(ctx context.Context, purpose string) error {
+	lock, err := t.h.Store.Lock(ctx, t.id, state.LockOptions{Purpose: purpose, Wait: lockWait})
+	if err != nil {
+		return err
+	}
+	t.lock = lock
+	t.lvm = t.h.lvmUnder(lock)
+	return nil
+}
+
+// release gives the lock back; it may be called more than once.
+func (t *target) release() error {
+	if t.lock == nil {
+		return nil
+	}
+	err := t.lock.Release()
+	t.lock = nil
+	return err
+}
+
+// load reads the document again and compares the write counters.
+func (t *target) load(ctx context.Context) error {
+	doc, err := t.vol.Load(ctx)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		t.doc = nil
+		return nil
+	case err != nil:
+		return err
+	}
+	t.doc = doc
+	return t.noticeForeignWrites(ctx)
+}
+
+// noticeForeignWrites marks a clean target suspect when its counters moved since the last
+// apply. A reboot restarts them and proves nothing: the read-only permission, which is
+// kept in LVM's metadata, is what protects across it.
+func (t *target) noticeForeignWrites(ctx context.Context) error {
+	c := t.doc.Counters
+	if c == nil || t.doc.Role != state.RoleSecondary || t.doc.Condition.Kind != state.KindClean {
+		return nil
+	}
+	now, err := t.h.Counters(t.ref.Device)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.ref.Device, err)
+	}
+	if now.BootID != c.BootID || (now.Writes == c.Writes && now.Discards == c.Discards) {
+		return nil
+	}
+	reason := fmt.Sprintf("%d writes and %d discards since the last apply that were not ddsgo's", now.Writes-c.Writes, now.Discards-c.Discards)
+	return t.commit(ctx, func(d *state.Document) {
+		d.Condition = state.Suspect(d.Condition.At, reason)
+		d.Condition.Since = t.h.Now().UTC()
+	})
+}
+
+// commit changes the document durably, in file and tags.
+func (t *target) commit(ctx context.Context, change func(*state.Document)) error {
+	doc := t.doc
+	if doc == nil {
+		doc = &state.Document{Identity: t.id, Role: state.RoleSecondary, Condition: state.None()}
+	}
+	doc.Device, doc.Resource = t.ref.Device, t.ref.Resource
+	change(doc)
+	if err := t.vol.Commit(ctx, doc); err != nil {
+		return fmt.Errorf("%s: %w", t.ref.Device, err)
+	}
+	t.doc = doc
+	return nil
+}
+
+// condition is what the target holds; none for one that never received anything.
+func (t *target) condition() state.Condition {
+	if t.doc == nil {
+		return state.None()
+	}
+	return t.doc.Condition
+}
+
+// becomeClean ends an apply or a full copy: from here on the target is g.
+func (t *target) becomeClean(ctx context.Context, g generation.Generation, base state.Base, src state.SourceIdentity) error {
+	counters := t.readCounters()
+	return t.commit(ctx, func(d *state.Document) {
+		d.Role = state.RoleSecondary
+		d.Condition = state.Clean(g)
+		d.Condition.Since = t.h.Now().UTC()
+		d.Generation, d.Size = g, g.Size
+		d.Base, d.Source, d.Counters = &base, &src, counters
+	})
+}
+
+// readCounters takes the counters after an apply; nil for what has none (files).
+func (t *target) readCounters() *state.Counters {
+	if t.id.Kind == state.IdentityFile {
+		return nil
+	}
+	c, err := t.h.Counters(t.ref.Device)
+	if err != nil {
+		t.h.Log.Warn("no write counters: writes behind ddsgo's back will not be noticed", "device", t.ref.Device, "err", err)
+		return nil
+	}
+	return &state.Counters{BootID: c.BootID, Writes: c.Writes, Discards: c.Discards, Taken: t.h.Now().UTC()}
+}
