@@ -80,6 +80,7 @@ func (f *front) ServeHTTP(rw http.ResponseWriter, hr *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.WriteHeader(a.status)
 		_, _ = rw.Write(a.body[:len(a.body)/2])
+		_ = http.NewResponseController(rw).Flush() // else the abort would swallow the half, too
 		panic(http.ErrAbortHandler)
 	}
 	f.write(rw, seq, a)
