@@ -369,3 +369,55 @@ type seqSource struct {
 }
 
 func (s seqSource) Extents() iter.Seq2[extent.Extent, error] { return s.seq }
+
+// TestErrorWhilePeerIsSilent: an error of the device or of a read ends the run even if the
+// other end of the pipe neither sends nor reads any more.
+func TestErrorWhilePeerIsSilent(t *testing.T) {
+	old, v := change(12, 4<<20, 4096, 1000)
+	var wire bytes.Buffer
+	_, err := engine.Extract(t.Context(), &wire, v, engine.ExtractOptions{Header: header(v, 0)})
+	require.NoError(t, err)
+	within := func(run func() error) {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() { done <- run() }()
+		select {
+		case err := <-done:
+			require.Error(t, err)
+			require.NotErrorIs(t, err, context.Canceled, "the cause, not its consequence")
+		case <-time.After(5 * time.Second):
+			t.Fatal("hangs")
+		}
+	}
+	within(func() error {
+		r, w := io.Pipe()
+		go func() { _, _ = w.Write(wire.Bytes()[:wire.Len()/2]) }()
+		_, err := engine.Merge(t.Context(), fault.New(mem.NewFrom("t", old), fault.Fault{Op: fault.AnyChange, Nth: 1}), r, engine.MergeOptions{})
+		return err
+	})
+	within(func() error {
+		_, w := io.Pipe()
+		v.fail = func(off int64) error {
+			if off > 2<<20 {
+				return io.ErrNoProgress
+			}
+			return nil
+		}
+		_, err := engine.Extract(t.Context(), w, v, engine.ExtractOptions{Header: header(v, 0), Codec: engine.CodecNone})
+		return err
+	})
+}
+
+func TestPeek(t *testing.T) {
+	old, v := change(13, 1<<20, 4096, 30)
+	var wire bytes.Buffer
+	_, err := engine.Extract(t.Context(), &wire, v, engine.ExtractOptions{Header: header(v, 0)})
+	require.NoError(t, err)
+	in, err := engine.Peek(t.Context(), &wire)
+	require.NoError(t, err)
+	require.Equal(t, "test", in.Header.Source)
+	dev := mem.NewFrom("t", old)
+	_, err = engine.Merge(t.Context(), dev, in, engine.MergeOptions{})
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(v.content, dev.Content()))
+}

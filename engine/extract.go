@@ -128,9 +128,8 @@ func Extract(ctx context.Context, w io.Writer, src Source, opt ExtractOptions) (
 	if err := opt.prepare(src); err != nil {
 		return report.Extract{}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the pump's goroutine
 	x := &extraction{src: src, opt: opt, out: newWritePump(ctx, w), packers: make(chan *stream.Packer, opt.Workers)}
+	defer x.out.abort(nil)
 	for range opt.Workers {
 		x.packers <- stream.NewPacker(int(opt.Header.FrameSize))
 	}
@@ -159,7 +158,7 @@ func (x *extraction) run(ctx context.Context) (stream.Trailer, error) {
 	}
 	x.enc = enc
 	jobs := max(2, min(x.opt.Readers+2*x.opt.Workers+2, maxBuffers/int(x.opt.Header.FrameSize)))
-	err = runLine(ctx, jobs, x.opt.Readers+x.opt.Workers, stages[group]{produce: x.cut, work: x.read, consume: x.emit})
+	err = runLine(ctx, jobs, x.opt.Readers+x.opt.Workers, stages[group]{produce: x.cut, work: x.read, consume: x.emit, abort: x.out.abort})
 	if err == nil {
 		err = x.flushZeros()
 	}

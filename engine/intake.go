@@ -29,6 +29,7 @@ type arrival struct {
 // intake is one run over a delta.
 type intake struct {
 	dec       *stream.Decoder
+	abort     func(error) // ends a read that waits for the peer
 	phase     string
 	workers   int
 	unpackers []*stream.Unpacker
@@ -43,7 +44,7 @@ type intake struct {
 }
 
 // openIntake reads the header.
-func openIntake(r io.Reader, opt stream.DecoderOptions, workers int) (*intake, error) {
+func openIntake(r io.Reader, abort func(error), opt stream.DecoderOptions, workers int) (*intake, error) {
 	dec, err := stream.NewDecoder(r, opt)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func openIntake(r io.Reader, opt stream.DecoderOptions, workers int) (*intake, e
 	if workers < 0 || workers > maxWorkers {
 		return nil, fmt.Errorf("%d workers: %w", workers, ErrOptions)
 	}
-	in := &intake{dec: dec, workers: workers}
+	in := &intake{dec: dec, abort: abort, workers: workers}
 	for range workers {
 		in.unpackers = append(in.unpackers, stream.NewUnpacker())
 	}
@@ -70,7 +71,7 @@ func (in *intake) run(ctx context.Context) error {
 	}()
 	frame := int(in.dec.Header().FrameSize)
 	jobs := max(2, min(2*in.workers+2, maxBuffers/frame))
-	return runLine(ctx, jobs, in.workers, stages[arrival]{produce: in.next, work: in.verify, consume: in.settle})
+	return runLine(ctx, jobs, in.workers, stages[arrival]{produce: in.next, work: in.verify, consume: in.settle, abort: in.abort})
 }
 
 func (in *intake) next(l *line[arrival]) error {

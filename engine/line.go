@@ -32,23 +32,33 @@ type stages[J any] struct {
 	produce func(l *line[J]) error                         // calls take and put until it is done
 	work    func(ctx context.Context, n int, job *J) error // n is the worker, 0 to workers-1
 	consume func(ctx context.Context, job *J) error
+	abort   func(error) // wakes a stage that waits for a peer
 }
 
 // runLine runs the stages until produce has returned and every job is consumed, or until
 // the first error.
 func runLine[J any](ctx context.Context, jobs, workers int, s stages[J]) error {
 	g, ctx := errgroup.WithContext(ctx)
+	run := func(stage func() error) {
+		g.Go(func() error {
+			err := stage()
+			if err != nil {
+				s.abort(err)
+			}
+			return err
+		})
+	}
 	l := &line[J]{ctx: ctx, free: make(chan *item[J], jobs), work: make(chan *item[J], jobs), order: make(chan *item[J], jobs)}
 	for range jobs {
 		l.free <- &item[J]{done: make(chan struct{}, 1)}
 	}
-	g.Go(func() error {
+	run(func() error {
 		defer close(l.order)
 		defer close(l.work)
 		return s.produce(l)
 	})
 	for n := range workers {
-		g.Go(func() error {
+		run(func() error {
 			for it := range l.work {
 				if err := s.work(ctx, n, &it.job); err != nil {
 					return err
@@ -58,7 +68,7 @@ func runLine[J any](ctx context.Context, jobs, workers int, s stages[J]) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return l.consumeAll(s.consume) })
+	run(func() error { return l.consumeAll(s.consume) })
 	return g.Wait()
 }
 

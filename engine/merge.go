@@ -34,10 +34,10 @@ type MergeOptions struct {
 // mixture: the caller has marked it inconsistent before, in Check, and takes the mark away
 // only after Merge returned nil. Everything is durable then.
 func Merge(ctx context.Context, dev blockdev.Device, r io.Reader, opt MergeOptions) (report.Merge, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	pump := newReadPump(ctx, r)
+	defer pump.abort(nil)
 	m := merger{dev: dev, opt: opt, phase: "writing", start: time.Now()}
-	return m.run(ctx, newReadPump(ctx, r))
+	return m.run(ctx, pump, pump.abort)
 }
 
 // Apply writes a committed journal to a device: r is a delta that Receive has verified, and
@@ -45,7 +45,7 @@ func Merge(ctx context.Context, dev blockdev.Device, r io.Reader, opt MergeOptio
 // device. After an error it is run again from the start, never the fsync alone.
 func Apply(ctx context.Context, dev blockdev.Device, r io.Reader, opt MergeOptions) (report.Merge, error) {
 	m := merger{dev: dev, opt: opt, phase: "applying", start: time.Now(), checked: true}
-	return m.run(ctx, newBuffered(r))
+	return m.run(ctx, newBuffered(r), func(error) {})
 }
 
 func newBuffered(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, pumpSize) }
@@ -62,8 +62,8 @@ type merger struct {
 	written time.Time
 }
 
-func (m *merger) run(ctx context.Context, r io.Reader) (report.Merge, error) {
-	in, err := openIntake(r, stream.DecoderOptions{At: m.opt.Resume, Head: m.opt.Head}, m.opt.Workers)
+func (m *merger) run(ctx context.Context, r io.Reader, abort func(error)) (report.Merge, error) {
+	in, err := openIntake(r, abort, stream.DecoderOptions{At: m.opt.Resume, Head: m.opt.Head}, m.opt.Workers)
 	if err != nil {
 		return report.Merge{}, err
 	}

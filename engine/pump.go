@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/ddsgo/ddsgo/stream"
 )
 
 // pumpSize is the size of each of a pump's two buffers.
@@ -15,7 +17,8 @@ const pumpSize = 256 << 10
 // goroutine with its own two buffers stays behind until the pipe breaks.
 type writePump struct {
 	ctx   context.Context
-	full  chan []byte // closed by Flush
+	abort context.CancelCauseFunc // ends a Write that waits, and the goroutine
+	full  chan []byte             // closed by Flush
 	empty chan []byte
 	done  chan error // the goroutine's end
 	cur   []byte
@@ -26,7 +29,8 @@ type writePump struct {
 }
 
 func newWritePump(ctx context.Context, w io.Writer) *writePump {
-	p := &writePump{ctx: ctx, full: make(chan []byte, 1), empty: make(chan []byte, 2), done: make(chan error, 1)}
+	p := &writePump{full: make(chan []byte, 1), empty: make(chan []byte, 2), done: make(chan error, 1)}
+	p.ctx, p.abort = context.WithCancelCause(ctx)
 	p.empty <- nil // allocated when first used
 	p.empty <- nil
 	go p.run(w)
@@ -128,15 +132,46 @@ func (p *writePump) Close() error {
 // readPump reads ahead from a pipe, in its own goroutine for the same reason.
 type readPump struct {
 	ctx   context.Context
-	full  chan []byte // closed after the last
+	abort context.CancelCauseFunc // ends a Read that waits
+	full  chan []byte             // closed after the last
 	empty chan []byte
 	end   error // set before full is closed
 	cur   []byte
 	buf   []byte
+	front []byte
 }
 
+// Incoming is a delta of which the header was read, so that its reader can decide how to
+// receive it. It is then given to Receive, ReceiveSpool or Merge, once.
+type Incoming struct {
+	Header stream.Header
+	pump   *readPump
+}
+
+// Peek reads the header of a delta.
+func Peek(ctx context.Context, r io.Reader) (*Incoming, error) {
+	tap := &headerTap{r: newReadPump(ctx, r), on: true}
+	h, err := stream.ReadHeader(tap)
+	if err != nil {
+		return nil, err
+	}
+	p := tap.r.(*readPump)
+	p.unread(tap.seen)
+	return &Incoming{Header: h, pump: p}, nil
+}
+
+// Read implements io.Reader.
+func (in *Incoming) Read(b []byte) (int, error) { return in.pump.Read(b) }
+
+// Close gives the delta up: what still comes is not read.
+func (in *Incoming) Close() { in.pump.abort(context.Canceled) }
+
 func newReadPump(ctx context.Context, r io.Reader) *readPump {
-	p := &readPump{ctx: ctx, full: make(chan []byte, 2), empty: make(chan []byte, 2)}
+	if in, ok := r.(*Incoming); ok {
+		return in.pump
+	}
+	p := &readPump{full: make(chan []byte, 2), empty: make(chan []byte, 2)}
+	p.ctx, p.abort = context.WithCancelCause(ctx)
 	p.empty <- nil
 	p.empty <- nil
 	go p.run(r)
@@ -164,8 +199,16 @@ func (p *readPump) run(r io.Reader) {
 	}
 }
 
+// unread puts b in front of what comes.
+func (p *readPump) unread(b []byte) { p.front = b }
+
 // Read implements io.Reader.
 func (p *readPump) Read(b []byte) (int, error) {
+	if len(p.front) > 0 {
+		n := copy(b, p.front)
+		p.front = p.front[n:]
+		return n, nil
+	}
 	for len(p.cur) == 0 {
 		if p.buf != nil {
 			p.empty <- p.buf

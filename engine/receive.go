@@ -35,10 +35,10 @@ type Received struct {
 // frame: Scan finds where. Nothing of a continuation's header is stored.
 func Receive(ctx context.Context, w io.Writer, r io.Reader, opt ReceiveOptions) (Received, error) {
 	start := time.Now()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	head := &headerTap{r: newReadPump(ctx, r), on: true}
-	in, err := openIntake(head, stream.DecoderOptions{At: opt.Resume, Head: opt.Head}, opt.Workers)
+	pump := newReadPump(ctx, r)
+	defer pump.abort(nil)
+	head := &headerTap{r: pump, on: true}
+	in, err := openIntake(head, pump.abort, stream.DecoderOptions{At: opt.Resume, Head: opt.Head}, opt.Workers)
 	if err != nil {
 		return Received{}, err
 	}

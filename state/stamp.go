@@ -19,6 +19,12 @@ type Stamp struct {
 	Generation generation.Generation `json:"generation"`
 	SourceID   string                `json:"source_id"`
 	Time       time.Time             `json:"time"`
+
+	// Condition is KindClean (also where it is empty), or, while merge writes or was cut while it
+	// did, KindApplying or KindInconsistent: the device is then between Generation and To.
+	Condition Kind                  `json:"condition,omitempty"`
+	To        generation.Generation `json:"to,omitzero"`
+	Set       string                `json:"set,omitempty"` // id of the delta that is, or was last, written
 }
 
 func (s *Store) stampPath(id Identity) string {
@@ -64,7 +70,12 @@ func (st Stamp) validate() error {
 	if err := st.Identity.Validate(); err != nil {
 		return err
 	}
-	if len(st.Device) > MaxText || len(st.SourceID) > MaxText || len(st.Generation.UUID) > generation.MaxUUID {
+	switch st.Condition {
+	case "", KindClean, KindApplying, KindInconsistent:
+	default:
+		return fmt.Errorf("%w: a stamp of condition %q", ErrInvalid, st.Condition)
+	}
+	if len(st.Device) > MaxText || len(st.SourceID) > MaxText || len(st.Set) > MaxText || len(st.Generation.UUID) > generation.MaxUUID || len(st.To.UUID) > generation.MaxUUID {
 		return fmt.Errorf("%w: text too long", ErrInvalid)
 	}
 	return nil

@@ -150,6 +150,12 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+// ReadHeader reads and checks the header of a delta and not a byte more.
+func ReadHeader(r io.Reader) (Header, error) {
+	h, _, err := readHeader(r)
+	return h, err
+}
+
 // readHeader reads and checks a header; n is its length in bytes.
 func readHeader(r io.Reader) (h Header, n int, err error) {
 	var fixed [fixedHeader]byte
