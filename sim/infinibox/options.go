@@ -2,6 +2,7 @@ package infinibox
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,10 +42,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Dir == "" {
 		return o, fmt.Errorf("directory: required")
 	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("directory: %w", err)
+	}
+	o.Dir = dir
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1"
 	}
-	if o.Scenario == "" {
+	if o.Scenario == "" || o.Scenario == "default" {
 		o.Scenario = ScenarioLinked
 	}
 	if o.Version == "" {

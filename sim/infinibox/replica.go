@@ -236,8 +236,8 @@ func updateReplica(r *request) (any, *apiError) {
 			return nil, err
 		}
 	}
-	if changed.retryInterval < 0 || changed.retryCount < 0 || changed.permanentWait < 0 {
-		return nil, invalid("replica: intervals and counts must not be negative")
+	if err := changed.checkRetries(); err != nil {
+		return nil, err
 	}
 	changed.updatedAt = b.now()
 	if scheduled && changed.interval != x.interval {
@@ -248,6 +248,14 @@ func updateReplica(r *request) (any, *apiError) {
 		there.interval, there.rpo = x.interval, x.rpo
 	}
 	return b.replicaView(x), nil
+}
+
+// checkRetries refuses waits that would make the replica busy with nothing else.
+func (r *replica) checkRetries() *apiError {
+	if r.retryInterval < 0 || r.retryCount < 0 || r.permanentWait < 1000 {
+		return invalid("replica: expected temporary_failure_retry_interval and _count of 0 or more, permanent_failure_wait_interval of 1000 ms or more")
+	}
+	return nil
 }
 
 func checkSchedule(interval, rpo int64) *apiError {

@@ -132,6 +132,9 @@ func (c *creation) checkEntity() *apiError {
 	if x.entity == kindFilesystem && x.kind != typeAsync {
 		return conflict("TYPE_NOT_SUPPORTED", "filesystems replicate ASYNC only")
 	}
+	if err := x.checkRetries(); err != nil {
+		return err
+	}
 	if x.kind == typeAsync {
 		if err := checkSchedule(x.interval, x.rpo); err != nil {
 			return err

@@ -25,11 +25,12 @@ const maxBacklog = 20
 
 // advance moves a SOURCE from its cursor to now, event by event.
 func (b *box) advance(r *replica, now time.Time) {
-	if behind := time.Duration(maxBacklog*r.interval) * time.Millisecond; r.kind == typeAsync && r.job == nil && now.Sub(r.cursor) > behind && r.state == stateActive {
-		r.cursor = now.Add(-behind)
-		r.nextJob = later(r.nextJob, r.cursor)
-	}
 	for !r.cursor.After(now) {
+		behind := time.Duration(maxBacklog*r.interval) * time.Millisecond
+		if r.kind == typeAsync && r.job == nil && r.state == stateActive && now.Sub(r.cursor) > behind {
+			r.cursor = now.Add(-behind)
+			r.nextJob = later(r.nextJob, r.cursor)
+		}
 		next, again := b.step(r, now)
 		r.cursor = later(r.cursor, next)
 		if !again {

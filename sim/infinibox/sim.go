@@ -39,7 +39,6 @@ type Sim struct {
 	listeners []*control.Listener    // all
 	fronts    [2][]*control.Listener // management, by box
 	wg        sync.WaitGroup
-	stop      func() bool
 	once      sync.Once
 	closeErr  error
 }
@@ -68,7 +67,7 @@ func Start(ctx context.Context, opt Options) (*Sim, error) {
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.stop = context.AfterFunc(ctx, func() { _ = s.Close() })
+	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s, nil
 }
 
@@ -176,9 +175,6 @@ func (s *Sim) Violations() []string {
 // Close stops serving and waits for all goroutines.
 func (s *Sim) Close() error {
 	s.once.Do(func() {
-		if s.stop != nil {
-			s.stop()
-		}
 		for _, srv := range s.servers {
 			s.closeErr = errors.Join(s.closeErr, srv.Close())
 		}

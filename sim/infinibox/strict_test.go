@@ -56,6 +56,7 @@ func TestStrict(t *testing.T) {
 		{400, "SIM_INVALID_VALUE", "POST", fmt.Sprintf("replicas/%d/suspend", id), `{"a":1}`},
 		{400, "SIM_INVALID_VALUE", "PUT", fmt.Sprintf("replicas/%d", id), `{"sync_interval":60000,"rpo_value":60000}`},
 		{400, "SIM_INVALID_VALUE", "PUT", fmt.Sprintf("replicas/%d", id), `{"sync_interval":3}`},
+		{400, "SIM_INVALID_VALUE", "PUT", fmt.Sprintf("replicas/%d", id), `{"permanent_failure_wait_interval":0}`},
 		{409, "SIM_NOT_SYNC", "POST", fmt.Sprintf("replicas/%d/switch_role", id), ""},
 		{409, "SIM_NOT_TARGET", "POST", fmt.Sprintf("replicas/%d/expose_last_consistent_snapshot", id), ""},
 		{400, "SIM_INVALID_VALUE", "POST", "replicas", pair + `,"replication_type":"MIRROR"}`},
