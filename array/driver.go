@@ -90,7 +90,7 @@ type Capabilities struct {
 	Missing map[Verb]string `json:"missing,omitempty"`
 	// MaxAge is the recovery point objective: older than this is the reason too_old.
 	// Zero: none is set.
-	MaxAge time.Duration `json:"max_age,omitempty"`
+	MaxAge time.Duration `json:"-"`
 }
 
 // Supports says whether v is supported, and why not.

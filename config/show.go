@@ -65,3 +65,12 @@ func (r Resource) asMap() (yaml.MapSlice, error) {
 	}
 	return append(yaml.MapSlice{{Key: "driver", Value: r.Driver}}, keys...), nil
 }
+
+// JSON turns what Show printed into JSON.
+func JSON(text []byte) ([]byte, error) {
+	out, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return out, nil
+}

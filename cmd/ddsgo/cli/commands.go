@@ -4,5 +4,21 @@ import "github.com/spf13/cobra"
 
 // commands lists every verb, in the order in which help shows them.
 func commands(g *globals, s streams) []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newStatusCommand(g, s),
+		newUpdateCommand(g, s),
+		newBreakCommand(g, s),
+		newResumeCommand(g, s),
+		newSwapCommand(g, s),
+		newFailoverCommand(g, s),
+		newFailbackCommand(g, s),
+		newStartCommand(g, s),
+		newRevertCommand(g, s),
+		newPlanCommand(g, s),
+		newArrayCommand(g, s),
+		newConfigCommand(g, s),
+		newExtractCommand(g, s),
+		newMergeCommand(g, s),
+		newDDSCommand(g, s),
+	}
 }

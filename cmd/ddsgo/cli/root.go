@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/internal/version"
 )
 
@@ -22,6 +23,11 @@ type globals struct {
 	quiet      bool
 	verbose    bool
 	progress   string
+
+	drivers map[string]openDriver
+	// localCopies lists what this host's state directory holds, for a status without
+	// configuration.
+	localCopies func(ctx context.Context, g *globals, s streams) ([]report.Resource, error)
 }
 
 // streams are the process's standard streams; tests replace them.
@@ -39,7 +45,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	if filepath.Base(args[0]) == "dds" {
 		args = append([]string{args[0], "dds"}, args[1:]...)
 	}
-	g := &globals{}
+	g := &globals{drivers: drivers()}
 	root := newRoot(g, s)
 	root.SetArgs(rewriteDDS(args[1:]))
 	err := root.ExecuteContext(ctx)
