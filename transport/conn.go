@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -21,7 +20,7 @@ const MaxStderr = 8 << 10
 // How long Close waits: for a process whose input ended, then for one that was asked
 // to end.
 const (
-	leaveGrace = 5 * time.Second
+	leaveGrace = 3 * time.Second
 	termGrace  = 2 * time.Second
 )
 
@@ -190,14 +189,3 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(t.buf)
 }
-
-// stdio is a process's standard input and output.
-type stdio struct{}
-
-func (stdio) Read(p []byte) (int, error)  { return os.Stdin.Read(p) }
-func (stdio) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
-
-func (stdio) Close() error { return errors.Join(os.Stdout.Close(), os.Stdin.Close()) }
-
-// Stdio is the server's end of a connection: standard input and output.
-func Stdio() io.ReadWriteCloser { return stdio{} }

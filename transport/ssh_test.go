@@ -181,6 +181,29 @@ func TestSSHPeerDies(t *testing.T) {
 	require.ErrorContains(t, err, "exit status 3")
 }
 
+// TestSSHPeerFinishes: work that a handler must not leave half done is finished
+// although the client and its ssh are gone, with broken pipes on every descriptor.
+func TestSSHPeerFinishes(t *testing.T) {
+	srv := startSSHD(t)
+	for name, target := range map[string]Target{"ssh": srv.target(t), "local": {}} {
+		t.Run(name, func(t *testing.T) {
+			done := filepath.Join(t.TempDir(), "done")
+			c, s, err := connect(t, t.Context(), target, Options{SSHConfig: srv.config}, session.Options{})
+			require.NoError(t, err)
+			err = s.Call(t.Context(), "finish", done, nil, func(session.Progress) {
+				if target.Host == "" {
+					_ = c.stdin.Close() // the client died: both its pipe ends are gone
+					_ = c.stdout.Close()
+					return
+				}
+				srv.kill()
+			})
+			require.ErrorIs(t, err, session.ErrPeerGone)
+			require.Eventually(t, func() bool { b, _ := os.ReadFile(done); return string(b) == "done" }, 5*time.Second, 10*time.Millisecond)
+		})
+	}
+}
+
 // TestSSHCancel: cancelling ends everything within a second.
 func TestSSHCancel(t *testing.T) {
 	srv := startSSHD(t)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -34,8 +35,14 @@ func TestMain(m *testing.M) {
 
 // servePeer is "ddsgo serve --stdio" with operations that tests need.
 func servePeer() int {
+	rw, err := Stdio()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		return 1
+	}
 	fmt.Fprintln(os.Stderr, "peer is up")
-	err := session.Serve(context.Background(), Stdio(), session.HandlerFunc(peerOperations), session.Options{Host: "peer"})
+	fmt.Println("stray output, which must not reach the session")
+	err = session.Serve(context.Background(), rw, session.HandlerFunc(peerOperations), session.Options{Host: "peer"})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peer:", err)
 		return 1
@@ -63,6 +70,18 @@ func peerOperations(ctx context.Context, r *session.Request) error {
 		r.Progress(session.Progress{Phase: "waiting"})
 		<-ctx.Done()
 		return context.Cause(ctx)
+	case "finish": // like a committed journal: it is finished although the client is gone
+		var path string
+		if err := r.Decode(&path); err != nil {
+			return err
+		}
+		r.Progress(session.Progress{Phase: "applying"})
+		<-ctx.Done()
+		for range 100 { // more than any buffer on the way to a dead client takes silently
+			fmt.Fprintln(os.Stderr, strings.Repeat("still at work ", 100))
+			fmt.Println(strings.Repeat("and talking ", 100))
+		}
+		return os.WriteFile(path, []byte("done"), 0o600)
 	case "die":
 		fmt.Fprintln(os.Stderr, "panic: out of luck")
 		os.Exit(3)
@@ -154,13 +173,15 @@ func deleteInt(list []int, x int) []int {
 	return out
 }
 
-// kill kills every sshd that is running, with its session.
+// kill kills every sshd that is running, but not what it runs.
 func (s *sshServer) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, pid := range s.pids {
 		for _, child := range children(pid) {
-			_ = syscall.Kill(child, syscall.SIGKILL)
+			if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", child)); err == nil && strings.HasPrefix(string(comm), "sshd") {
+				_ = syscall.Kill(child, syscall.SIGKILL)
+			}
 		}
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
