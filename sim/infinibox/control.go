@@ -155,13 +155,16 @@ func (w *world) hostVolume(array, name string) (*box, *dataset, error) {
 func (b *box) noteWrite(d *dataset) {
 	for _, r := range b.replicasOf(d) {
 		there, ok := b.other(r)
-		for i, p := range r.pairs {
+		for _, p := range r.pairs {
 			if p.local != d.id || r.role != roleSource {
 				continue
 			}
 			first := !p.written
 			p.written = true
-			if first && ok && there.pairs[i].written && there.role == roleSource {
+			if !ok || !first || there.role != roleSource {
+				continue
+			}
+			if far := there.counterpart(p); far != nil && far.written {
 				b.w.violations = append(b.w.violations, fmt.Sprintf("%q (%s) and %q (%s) both accepted writes", d.name, b.name, b.peer().datasets[p.remote].name, b.peer().name))
 			}
 		}

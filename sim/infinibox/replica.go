@@ -126,6 +126,17 @@ func (b *box) replicasOf(d *dataset) []*replica {
 	return out
 }
 
+// counterpart returns the peer's half of a pair of this side; nil when a member
+// was taken out on that side only.
+func (r *replica) counterpart(p *pair) *pair {
+	for _, far := range r.pairs {
+		if far.id == p.remoteID {
+			return far
+		}
+	}
+	return nil
+}
+
 func (b *box) groupReplicas(g *group) []*replica {
 	var out []*replica
 	for _, r := range sorted(b.replicas) {

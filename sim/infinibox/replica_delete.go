@@ -137,9 +137,12 @@ func deleteReplica(r *request) (any, *apiError) {
 			}
 		}
 	}
-	for i, p := range x.pairs {
-		if there != nil {
-			p.peerReclaim = there.pairs[i].reclaimed
+	for _, p := range x.pairs {
+		if there == nil {
+			break
+		}
+		if far := there.counterpart(p); far != nil {
+			p.peerReclaim = far.reclaimed
 		}
 	}
 	shown := b.replicaView(x)

@@ -207,8 +207,13 @@ func (b *box) complete(r *replica, at time.Time) error {
 		point = at
 	}
 	restore, finished, guid := b.millis(point), b.millis(at), b.newGUID()
-	for i, p := range r.pairs {
-		far := there.pairs[i]
+	for _, p := range r.pairs {
+		if there.counterpart(p) == nil {
+			return fmt.Errorf("dataset %d is not replicated on %s", p.local, b.peer().title)
+		}
+	}
+	for _, p := range r.pairs {
+		far := there.counterpart(p)
 		if err := b.deliver(r, p, far); err != nil {
 			return err
 		}
@@ -283,11 +288,11 @@ func (b *box) carryOver(r, there *replica, ids []int64) error {
 		if !ok {
 			continue // deleted meanwhile
 		}
-		for i, p := range r.pairs {
+		for _, p := range r.pairs {
 			if p.local != s.parent {
 				continue
 			}
-			far := b.peer().datasets[there.pairs[i].local]
+			far := b.peer().datasets[p.remote]
 			d := &dataset{name: b.peer().freeName(&dataset{kind: s.kind, name: s.name + r.snapshotSuffix}), writeProtected: true, ssd: s.ssd, guid: s.guid}
 			if err := b.peer().snapshotOf(far, d, s.data); err != nil {
 				return err
@@ -299,16 +304,16 @@ func (b *box) carryOver(r, there *replica, ids []int64) error {
 
 // copyChanged brings what was written since the last look to a SYNC target.
 func (b *box) copyChanged(r, there *replica) error {
-	for i, p := range r.pairs {
+	for _, p := range r.pairs {
 		source := b.datasets[p.local]
 		mark, err := source.data.mark()
 		if err != nil {
 			return err
 		}
-		if mark == p.sent {
+		if mark == p.sent || there.counterpart(p) == nil {
 			continue
 		}
-		if err := b.peer().datasets[there.pairs[i].local].data.copyFrom(source.data); err != nil {
+		if err := b.peer().datasets[p.remote].data.copyFrom(source.data); err != nil {
 			return err
 		}
 		p.sent = mark
@@ -336,8 +341,11 @@ func (b *box) mirror(d *dataset) {
 
 // copyAll makes every dataset of the peer's side equal.
 func (b *box) copyAll(r, there *replica) *apiError {
-	for i, p := range r.pairs {
-		if err := b.peer().datasets[there.pairs[i].local].data.copyFrom(b.datasets[p.local].data); err != nil {
+	for _, p := range r.pairs {
+		if there.counterpart(p) == nil {
+			continue
+		}
+		if err := b.peer().datasets[p.remote].data.copyFrom(b.datasets[p.local].data); err != nil {
 			return fail(500, "SIM_INTERNAL_ERROR", "%v", err)
 		}
 	}
