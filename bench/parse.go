@@ -38,7 +38,7 @@ func exceptionStore(path string, count, chunks int64) (int64, error) {
 	at := int64(0)
 	for i := range count {
 		if i%4 == 0 {
-			at = (at + runs*618/1000 | 1) % runs
+			at = (at + (runs*618/1000 | 1)) % runs
 		}
 		if _, err := snap.Copy(uint64(at*4+i%4), nil); err != nil {
 			return 0, err

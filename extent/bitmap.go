@@ -37,6 +37,10 @@ type Bitmap struct {
 	count       int64
 	pages       int64
 	directories []*bitmapDirectory
+
+	// The page used last: changes come in runs, and most runs stay on one page.
+	recent   *bitmapPage
+	recentAt int64
 }
 
 // NewBitmap is an empty bitmap for a volume of volumeSize bytes in granules of granule bytes,
@@ -80,12 +84,16 @@ func (b *Bitmap) Add(granule int64) (added bool, err error) {
 	if uint64(granule) >= uint64(b.granules) {
 		return false, ErrOutside
 	}
-	page := b.page(granule)
-	word, bit := (granule&pageMask)>>6, uint64(1)<<(granule&63)
-	if page[word]&bit != 0 {
+	page := b.recent
+	if page == nil || granule>>pageShift != b.recentAt {
+		page = b.page(granule)
+		b.recent, b.recentAt = page, granule>>pageShift
+	}
+	word, bit := &page[granule&pageMask>>6], uint64(1)<<(granule&63)
+	if *word&bit != 0 {
 		return false, nil
 	}
-	page[word] |= bit
+	*word |= bit
 	b.count++
 	return true, nil
 }
