@@ -37,6 +37,9 @@ func (r *runner) explain(ctx context.Context, err error, s *report.Summary) {
 	again := r.goal.Command(r.options.Resource)
 	kind := KindOf(err)
 	s.ExitCode = kind.ExitCode()
+	if code, ok := failure.CodeOf(err); ok && kind == KindInternal {
+		s.ExitCode = code // a driver of ddsgo's own (LVM) brings codes that arrays do not have
+	}
 	switch {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errDeadline):
 		s.ExitCode, s.Next = failure.CodeUnreachable, again
@@ -55,7 +58,7 @@ func (r *runner) explain(ctx context.Context, err error, s *report.Summary) {
 			s.Next = "ddsgo status " + r.options.Resource
 		}
 	}
-	if kind != KindRefused && kind != KindUnsupported {
+	if kind != KindRefused && kind != KindUnsupported && s.ExitCode != failure.CodeRefused {
 		r.tellDone(s)
 		return
 	}
@@ -84,6 +87,10 @@ func nextFrom(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Next
+	}
+	var f *failure.Error
+	if errors.As(err, &f) {
+		return f.Next
 	}
 	return ""
 }

@@ -63,3 +63,10 @@ func (e Events) progress(p engine.Progress) {
 		e.Progress(p.Phase, p.Done, p.Total, p.Sent)
 	}
 }
+
+func (l Leg) maxDelay() time.Duration {
+	if l.MaxDelay > 0 {
+		return l.MaxDelay
+	}
+	return DefaultMaxDelay
+}

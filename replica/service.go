@@ -27,7 +27,7 @@ type Allow struct {
 // Handle implements session.Handler.
 func (s Service) Handle(ctx context.Context, req *session.Request) error {
 	handlers := map[string]func(context.Context, *session.Request) error{
-		opProbe: s.Host.probe, opReceive: s.Host.receive, opHold: s.Host.hold, opRelease: s.Host.releaseHold, opPromote: s.Host.promote, opList: s.Host.list,
+		opProbe: s.Host.probe, opInspect: s.Host.inspect, opReceive: s.Host.receive, opHold: s.Host.hold, opRelease: s.Host.releaseHold, opPromote: s.Host.promote, opList: s.Host.list,
 	}
 	handle, ok := handlers[req.Op]
 	if !ok {
@@ -219,15 +219,12 @@ func (t *target) promote(ctx context.Context) (promoteReply, error) {
 
 // list serves opList: every volume that this host's state directory knows.
 func (h *Host) list(_ context.Context, req *session.Request) error {
-	entries, err := h.Store.Volumes()
+	docs, err := h.Copies()
 	if err != nil {
 		return err
 	}
-	var docs []state.Document
-	for _, e := range entries {
-		if e.Document != nil && (h.Allow == nil || slices.Contains(h.Allow.Devices, e.Document.Device)) {
-			docs = append(docs, *e.Document)
-		}
+	if h.Allow != nil {
+		docs = slices.DeleteFunc(docs, func(d state.Document) bool { return !slices.Contains(h.Allow.Devices, d.Device) })
 	}
 	return req.Reply(docs)
 }

@@ -36,8 +36,8 @@ type target struct {
 // openTarget locks the volume, reads what is known about it, and notices writes that
 // were not ours.
 func (h *Host) openTarget(ctx context.Context, ref VolumeRef, purpose string) (*target, error) {
-	if h.Allow != nil && !slices.Contains(h.Allow.Devices, ref.Device) {
-		return nil, failure.Refused(ref.Device, "this key may not reach the volume", "extend the list of volumes of the forced command on "+h.Name)
+	if err := h.mayReach(ref.Device); err != nil {
+		return nil, err
 	}
 	id, err := h.Identify(ref.Device)
 	if err != nil {
@@ -51,6 +51,14 @@ func (h *Host) openTarget(ctx context.Context, ref VolumeRef, purpose string) (*
 		return nil, errors.Join(err, t.release())
 	}
 	return t, nil
+}
+
+// mayReach checks the allow-list's devices.
+func (h *Host) mayReach(device string) error {
+	if h.Allow == nil || slices.Contains(h.Allow.Devices, device) {
+		return nil
+	}
+	return failure.Refused(device, "this key may not reach the volume", "extend the list of volumes of the forced command on "+h.Name)
 }
 
 // prepare finds the logical volume, the document and the journal of a locked target.

@@ -6,6 +6,7 @@ import "github.com/spf13/cobra"
 func commands(g *globals, s streams) []*cobra.Command {
 	return []*cobra.Command{
 		newStatusCommand(g, s),
+		newFullCommand(g, s),
 		newUpdateCommand(g, s),
 		newBreakCommand(g, s),
 		newResumeCommand(g, s),
@@ -17,6 +18,8 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newPlanCommand(g, s),
 		newArrayCommand(g, s),
 		newConfigCommand(g, s),
+		newServeCommand(g, s),
+		newRecoverCommand(g, s),
 		newExtractCommand(g, s),
 		newMergeCommand(g, s),
 		newDDSCommand(g, s),

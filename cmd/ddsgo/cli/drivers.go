@@ -8,7 +8,9 @@ import (
 	"github.com/ddsgo/ddsgo/array/plugin"
 	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/internal/run"
+	"github.com/ddsgo/ddsgo/replica"
 )
 
 // environment is what the constructor of a driver may use besides its resource.
@@ -19,6 +21,8 @@ type environment struct {
 	getenv   func(string) string
 	site     string                 // where ddsgo runs; empty: none is set
 	stateDir func() (string, error) // makes sure that it can be written
+	events   func(resource string) replica.Events
+	onSync   func(report.Sync)
 }
 
 // openDriver makes the driver of one resource. It talks to no storage.
@@ -27,7 +31,9 @@ type openDriver func(ctx context.Context, env environment, r config.Resource) (a
 // drivers are the drivers that are built in, by the name that the configuration uses.
 // Every other name is a plug-in.
 func drivers() map[string]openDriver {
-	return map[string]openDriver{}
+	return map[string]openDriver{
+		config.DriverLVM: openLVM,
+	}
 }
 
 // listArray lists what an array holds, for `ddsgo array inventory`.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/internal/run"
 )
 
@@ -99,7 +100,9 @@ func (g *globals) environment(s streams, cfg *config.Config) (environment, error
 		return environment{}, failure.Usage("unknown site %q; known: %s", g.site, strings.Join(sites, ", "))
 	}
 	log := g.logger(s)
+	p := newTransfers(g, s)
 	return environment{
+		events: p.events, onSync: func(rep report.Sync) { p.finish(); printSync(g, s, rep) },
 		cfg: cfg, log: log, runner: run.OS{Log: log}, getenv: os.Getenv, site: site,
 		stateDir: func() (string, error) { return config.StateDir(g.stateDir, os.Getenv) },
 	}, nil

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"os"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/config"
+	"github.com/ddsgo/ddsgo/engine"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/replica"
+	"github.com/ddsgo/ddsgo/state"
+	"github.com/ddsgo/ddsgo/transport"
+)
+
+// newHost is this machine with its state directory.
+func newHost(env environment) (*replica.Host, error) {
+	dir, err := env.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	store, err := state.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	return replica.NewHost(store, env.runner, name, env.log), nil
+}
+
+// legOf turns a resource's configuration into a leg.
+func legOf(r config.Resource) (replica.Leg, error) {
+	l := r.LVM
+	codec, err := engine.ParseCodec(l.Codec)
+	if err != nil {
+		return replica.Leg{}, failure.With(failure.CodeUsage, r.At.String(), "resource "+r.Name, "ddsgo config check", err)
+	}
+	t := l.Targets[0]
+	return replica.Leg{
+		Resource: r.Name, Source: l.Source, Device: t.Device, SnapSize: l.SnapSize.Of,
+		Target: transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
+		Codec:  codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
+	}, nil
+}
+
+// dialer connects by ssh, or to a process of this host.
+func dialer(env environment) replica.Dialer {
+	return func(ctx context.Context, t transport.Target) (replica.Connection, error) {
+		return transport.Dial(ctx, t, transport.Options{Log: env.log})
+	}
+}
+
+// openLVM makes the driver of an LVM resource.
+func openLVM(_ context.Context, env environment, r config.Resource) (array.Driver, error) {
+	h, err := newHost(env)
+	if err != nil {
+		return nil, err
+	}
+	leg, err := legOf(r)
+	if err != nil {
+		return nil, err
+	}
+	d := &replica.Driver{Host: h, Leg: leg, AtTarget: atTarget(leg)}
+	d.Opt = replica.SyncOptions{Dial: dialer(env), Events: env.events(r.Name)}
+	d.OnSync = env.onSync
+	return d, nil
+}
+
+// atTarget says that this host is the target's: the source is not here, the target is.
+func atTarget(leg replica.Leg) bool {
+	if leg.Target.Host == "" {
+		return false
+	}
+	_, srcErr := os.Stat(leg.Source)
+	_, dstErr := os.Stat(leg.Device)
+	return srcErr != nil && dstErr == nil
+}
