@@ -21,12 +21,12 @@ func Percent(v Volume, percent int64) int64 { return v.Bytes / BlockSize * perce
 func (c Changes) Blocks(v Volume) []int64 {
 	total := v.Bytes / BlockSize
 	rng := rand.New(rand.NewPCG(c.Seed, 0xc4a9))
-	cluster := max(1, c.Cluster)
-	seen := make(map[int64]bool, c.Count)
-	blocks := make([]int64, 0, c.Count)
-	for int64(len(blocks)) < min(c.Count, total) {
+	cluster, count := max(1, c.Cluster), min(c.Count, total)
+	seen := make(map[int64]bool, count)
+	blocks := make([]int64, 0, count)
+	for int64(len(blocks)) < count {
 		start := rng.Int64N(total)
-		for b := start; b < min(start+cluster, total) && int64(len(blocks)) < c.Count; b++ {
+		for b := start; b < min(start+cluster, total) && int64(len(blocks)) < count; b++ {
 			if !seen[b] {
 				seen[b] = true
 				blocks = append(blocks, b)
