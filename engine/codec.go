@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -45,28 +46,34 @@ func (c Codec) fixed() (stream.Codec, bool) {
 
 // Parameters of the automatic choice.
 const (
-	autoWindow   = 32   // frames between two decisions
-	autoProbe    = 16   // every so many frames, another codec is tried
-	autoMargin   = 1.15 // another codec must promise this much more to be taken
-	autoFastLink = 4e9  // bytes per second: a link that never made us wait
-	autoBlocked  = 0.05 // share of the time in Write below which the link counts as free
+	autoWindow   = 32                    // frames between two decisions, at least
+	autoPeriod   = 50 * time.Millisecond // and time
+	autoProbe    = 16                    // every so many frames, another codec is tried
+	autoMargin   = 1.15                  // another codec must promise this much more to be taken
+	autoFastLink = 4e9                   // bytes per second: a link that never made us wait
+	autoBlocked  = 0.05                  // share of the time in Write below which the link counts as free
 )
 
-// chooser picks the codec of each frame. Throughput of a codec is the smaller of what the
-// workers can encode and what the link can carry of the encoded: rate*workers and
-// link/ratio. The link's speed is learnt from how long writes take, the codecs' from frames
-// that they encoded; now and then a frame goes to a codec that is not the current one.
+// chooser picks the codec of each frame. The throughput that a codec promises is the smaller
+// of what the processors can encode and what the link can carry of the encoded. The link's
+// speed is learnt from how long writes take, a codec's from the frames that it encoded (now
+// and then a frame goes to one that is not the current one), and the processors at hand are
+// those that encode now and those that idle: where ssh and the other end keep this machine
+// busy, a codec that costs more than it saves is not taken.
 type chooser struct {
 	workers float64
 	moved   func() (bytes int64, busy time.Duration) // of the link, since the start
+	idle    func() (time.Duration, bool)             // of all processors, since some start
 
-	mu      sync.Mutex
-	current stream.Codec
-	frames  int
-	known   [3]sample
-	since   time.Time
-	bytes   int64
-	busy    time.Duration
+	mu       sync.Mutex
+	current  stream.Codec
+	frames   int
+	known    [3]sample
+	since    time.Time
+	bytes    int64
+	busy     time.Duration
+	idled    time.Duration
+	encoding time.Duration // since the last decision
 }
 
 // sample is what is known of a codec on this content: sums that fade.
@@ -74,8 +81,10 @@ type sample struct {
 	raw, encoded, seconds float64
 }
 
-func newChooser(workers int, moved func() (int64, time.Duration)) *chooser {
-	return &chooser{workers: float64(workers), moved: moved, current: stream.S2, since: time.Now()}
+func newChooser(workers int, moved func() (int64, time.Duration), idle func() (time.Duration, bool)) *chooser {
+	c := &chooser{workers: float64(workers), moved: moved, idle: idle, current: stream.S2, since: time.Now()}
+	c.idled, _ = idle()
+	return c
 }
 
 // pick returns the codec for the next frame.
@@ -83,7 +92,7 @@ func (c *chooser) pick() stream.Codec {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frames++
-	if c.frames%autoWindow == 0 {
+	if c.frames%autoWindow == 0 && time.Since(c.since) > autoPeriod {
 		c.decide()
 	}
 	if c.frames%autoProbe != autoProbe-1 {
@@ -105,34 +114,41 @@ func (c *chooser) learn(codec stream.Codec, raw, encoded int, took time.Duration
 	s.raw = s.raw*fade + float64(raw)
 	s.encoded = s.encoded*fade + float64(encoded)
 	s.seconds = s.seconds*fade + took.Seconds()
+	c.encoding += took
 }
 
-// decide compares what each codec promises at the present speed of the link.
+// decide compares what each codec promises now.
 func (c *chooser) decide() {
-	link := c.link()
-	best, promise := c.current, c.promise(c.current, link)*autoMargin
+	link, cores := c.measure(time.Now())
+	best, promise := c.current, c.promise(c.current, link, cores)*autoMargin
 	for _, codec := range []stream.Codec{stream.None, stream.S2, stream.Zstd} {
-		if p := c.promise(codec, link); p > promise {
+		if p := c.promise(codec, link, cores); p > promise {
 			best, promise = codec, p
 		}
 	}
 	c.current = best
 }
 
-// link is the speed of the link in bytes per second since the last decision.
-func (c *chooser) link() float64 {
+// measure gives the speed of the link in bytes per second and the processors that can encode,
+// both since the last decision.
+func (c *chooser) measure(now time.Time) (link, cores float64) {
 	bytes, busy := c.moved()
-	now := time.Now()
-	dBytes, dBusy, elapsed := float64(bytes-c.bytes), (busy - c.busy).Seconds(), now.Sub(c.since).Seconds()
-	c.bytes, c.busy, c.since = bytes, busy, now
-	if dBytes == 0 || dBusy < autoBlocked*elapsed {
-		return autoFastLink
+	idled, known := c.idle()
+	elapsed := now.Sub(c.since).Seconds()
+	dBytes, dBusy := float64(bytes-c.bytes), (busy - c.busy).Seconds()
+	link, cores = autoFastLink, c.workers
+	if dBytes > 0 && dBusy >= autoBlocked*elapsed {
+		link = dBytes / dBusy
 	}
-	return dBytes / dBusy
+	if known && elapsed > 0 {
+		cores = min(c.workers, ((idled-c.idled)+c.encoding).Seconds()/elapsed)
+	}
+	c.bytes, c.busy, c.idled, c.since, c.encoding = bytes, busy, idled, now, 0
+	return link, cores
 }
 
 // promise is the throughput in raw bytes per second that a codec would give; 0 = unknown.
-func (c *chooser) promise(codec stream.Codec, link float64) float64 {
+func (c *chooser) promise(codec stream.Codec, link, cores float64) float64 {
 	if codec == stream.None {
 		return link
 	}
@@ -140,5 +156,27 @@ func (c *chooser) promise(codec stream.Codec, link float64) float64 {
 	if s.raw == 0 || s.seconds == 0 || s.encoded == 0 {
 		return 0
 	}
-	return min(c.workers*s.raw/s.seconds, link*s.raw/s.encoded)
+	return min(cores*s.raw/s.seconds, link*s.raw/s.encoded)
+}
+
+// clockTick is the unit of /proc/stat: USER_HZ, 100 on every platform that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// processorsIdle is the time that all processors of this machine idled since it started.
+func processorsIdle() (time.Duration, bool) {
+	f, err := os.Open("/proc/stat")
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	var line [256]byte
+	n, err := f.Read(line[:])
+	if err != nil {
+		return 0, false
+	}
+	var user, nice, system, idle, iowait int64
+	if _, err := fmt.Sscanf(string(line[:n]), "cpu %d %d %d %d %d", &user, &nice, &system, &idle, &iowait); err != nil {
+		return 0, false
+	}
+	return time.Duration(idle+iowait) * clockTick, true
 }

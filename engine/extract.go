@@ -148,7 +148,7 @@ func (x *extraction) chooseCodec() {
 	}
 	x.chooser = newChooser(x.opt.Workers, func() (int64, time.Duration) {
 		return x.out.moved.Load(), time.Duration(x.out.busy.Load())
-	})
+	}, processorsIdle)
 }
 
 func (x *extraction) run(ctx context.Context) (stream.Trailer, error) {

@@ -145,7 +145,7 @@ func TestCutTransfersSendLittleTwice(t *testing.T) {
 		_, err = engine.Extract(t.Context(), &part, v, engine.ExtractOptions{Header: head, Codec: engine.CodecS2, Resume: at})
 		require.NoError(t, err)
 		r := io.Reader(&part)
-		if cut := int64(300 << 10); int64(part.Len()) > cut {
+		if cut := int64(200 << 10); int64(part.Len()) > cut {
 			r = io.LimitReader(r, cut)
 		}
 		n := &counter{r: r}
