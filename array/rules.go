@@ -138,10 +138,10 @@ func checkR3(name string, _ Capabilities, o Observation, g Goal, p Plan) error {
 			lost = append(lost, Overwrite{Site: s.Overwrites})
 		}
 	}
-	if g.Discard != "" && g.Discard == p.Authoritative {
-		return Refuse("R3", "ddsgo plan "+strings.TrimPrefix(g.Command(name), "ddsgo "), "--discard %s names the site whose content survives", g.Discard)
-	}
 	for _, ow := range lost {
+		if ow.Site != g.Discard && g.Discard != "" {
+			return Refuse("R3", "ddsgo plan "+strings.TrimPrefix(g.Command(name), "ddsgo "), "the writes that only %s holds would be lost, and --discard names %s", ow.Site, g.Discard)
+		}
 		if ow.Site != g.Discard {
 			agreed := g
 			agreed.Discard = ow.Site

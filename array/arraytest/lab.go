@@ -1,0 +1,115 @@
+package arraytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ddsgo/ddsgo/array"
+)
+
+// Errors that labs return.
+var (
+	ErrLeftOut  = errors.New("this lab cannot do that")
+	ErrReadOnly = errors.New("the side does not accept writes")
+)
+
+// Lab is a resource under test and the power to hurt its storage. Methods that a lab
+// does not have return ErrLeftOut.
+type Lab interface {
+	// Open makes the driver anew, as a process on that site would.
+	Open(ctx context.Context, site string) (array.Driver, error)
+	// SiteDown takes a side away, as a fire does; SiteUp brings it back as it was.
+	SiteDown(ctx context.Context, site string) error
+	SiteUp(ctx context.Context, site string) error
+	// LinkDown cuts the sides from each other; both still answer ddsgo.
+	LinkDown(ctx context.Context) error
+	LinkUp(ctx context.Context) error
+	// Read returns a text that is equal for equal contents.
+	Read(ctx context.Context, site string) (string, error)
+	// Write writes something new as an application would. ErrReadOnly: not accepted.
+	Write(ctx context.Context, site string) error
+	// Foreign does what another operator's "break" or "resume" would, behind ddsgo's back.
+	Foreign(ctx context.Context, verb string) error
+	// Sleep lets time pass, real or not.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Options of the suite.
+type Options struct {
+	// Quick tries each disturbance at fewer places; for labs that are slow.
+	Quick   bool
+	Timeout time.Duration // of one verb; default 1 minute
+	// Log is told each case as it begins; nil: nobody.
+	Log func(text string)
+	// Only runs cases whose name holds this text.
+	Only string
+}
+
+// Outcomes of a case.
+const (
+	Passed  = "passed"
+	Failed  = "failed"
+	LeftOut = "left_out"
+)
+
+// Result is the outcome of one case.
+type Result struct {
+	Case    string `json:"case"`
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Report is the outcome of the suite.
+type Report struct {
+	Results []Result `json:"results"`
+	Verbs   int      `json:"verbs"` // that were run
+}
+
+// Count is the number of cases with an outcome.
+func (r Report) Count(outcome string) int {
+	n := 0
+	for _, c := range r.Results {
+		if c.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// TB is what Test needs of a *testing.T.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+	Context() context.Context
+}
+
+// Test runs the suite and fails t for each case that fails.
+func Test(t TB, lab Lab, o Options) {
+	t.Helper()
+	r, err := Run(t.Context(), lab, o)
+	for _, c := range r.Results {
+		switch c.Outcome {
+		case Failed:
+			t.Errorf("%s: %s", c.Case, c.Detail)
+		case LeftOut:
+			t.Logf("left out: %s: %s", c.Case, c.Detail)
+		}
+	}
+	if err != nil {
+		t.Errorf("suite: %v", err)
+	}
+	if r.Count(Passed) == 0 {
+		t.Errorf("no case passed")
+	}
+	t.Logf("%d cases passed, %d failed, %d left out; %d verbs were run", r.Count(Passed), r.Count(Failed), r.Count(LeftOut), r.Verbs)
+}
+
+// brokenError is a defect that the suite found.
+type brokenError struct{ text string }
+
+func (b *brokenError) Error() string { return b.text }
+
+func broken(format string, args ...any) error { return &brokenError{fmt.Sprintf(format, args...)} }
