@@ -114,11 +114,15 @@ func (d *Driver) planUpdate(o array.Observation, g array.Goal) (array.Plan, erro
 	if raw, ok := src.Native[nativeFacts].(json.RawMessage); !ok || json.Unmarshal(raw, &f) != nil {
 		return array.Plan{}, &array.Error{Kind: array.KindInternal, Reason: "the observation carries no facts"}
 	}
-	decision := Reconcile(f)
-	if err := decision.Err(f); err != nil {
-		return array.Plan{}, err
+	action := "adopt the pair that OpenSVC kept, then send what changed"
+	if f.Local.State != LocalMissing || d.Leg.OpenSVCState == "" {
+		decision := Reconcile(f)
+		if err := decision.Err(f); err != nil {
+			return array.Plan{}, err
+		}
+		action = strings.Join(describe(d.Leg, decision), "; ")
 	}
-	step := array.Step{ID: stepSync, Site: SiteSource, Action: strings.Join(describe(d.Leg, decision), "; "), Command: "sync " + d.Leg.Source + " to " + d.Leg.Name()}
+	step := array.Step{ID: stepSync, Site: SiteSource, Action: action, Command: "sync " + d.Leg.Source + " to " + d.Leg.Name()}
 	return array.Plan{Authoritative: SiteSource, Steps: []array.Step{step}}, nil
 }
 

@@ -27,7 +27,7 @@ type Allow struct {
 // Handle implements session.Handler.
 func (s Service) Handle(ctx context.Context, req *session.Request) error {
 	handlers := map[string]func(context.Context, *session.Request) error{
-		opProbe: s.Host.probe, opInspect: s.Host.inspect, opReceive: s.Host.receive, opHold: s.Host.hold, opRelease: s.Host.releaseHold, opPromote: s.Host.promote, opList: s.Host.list,
+		opProbe: s.Host.probe, opInspect: s.Host.inspect, opReceive: s.Host.receive, opHold: s.Host.hold, opRelease: s.Host.releaseHold, opPromote: s.Host.promote, opList: s.Host.list, opAdopt: s.Host.adoptTarget,
 	}
 	handle, ok := handlers[req.Op]
 	if !ok {

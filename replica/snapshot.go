@@ -191,5 +191,8 @@ func (s *source) finishRotation(ctx context.Context, lv lvm.LV, op state.Operati
 		needed = append(needed, l.ChangedSets...)
 	}
 	slices.Sort(needed)
-	return s.vol.Sets().Prune(needed...)
+	if err := s.vol.Sets().Prune(needed...); err != nil {
+		return err
+	}
+	return s.publish(ctx, op.To)
 }

@@ -61,6 +61,9 @@ func (h *Host) Sync(ctx context.Context, leg Leg, opt SyncOptions) (rep report.S
 	if err := s.connect(ctx, opt); err != nil {
 		return rep, err
 	}
+	if err := s.adopt(ctx, opt); err != nil {
+		return rep, err
+	}
 	for range maxPasses {
 		done, err := s.pass(ctx, opt, &rep)
 		if err != nil || done {

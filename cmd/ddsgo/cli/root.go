@@ -45,7 +45,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	if filepath.Base(args[0]) == "dds" {
 		args = append([]string{args[0], "dds"}, args[1:]...)
 	}
-	g := &globals{drivers: drivers()}
+	g := &globals{localCopies: localCopies, drivers: drivers()}
 	root := newRoot(g, s)
 	root.SetArgs(rewriteDDS(args[1:]))
 	err := root.ExecuteContext(ctx)

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/config"
+	"github.com/ddsgo/ddsgo/internal/report"
+)
+
+// localCopies lists the volumes that this host's state directory knows, for status on a
+// target without configuration.
+func localCopies(ctx context.Context, g *globals, s streams) ([]report.Resource, error) {
+	env, err := g.environment(s, &config.Config{})
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(env)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := h.Copies()
+	if err != nil {
+		return nil, err
+	}
+	rows := []report.Resource{}
+	for _, d := range docs {
+		name, caps, o := h.ObserveCopy(ctx, d)
+		rows = append(rows, array.Report(name, caps, o, caps.LocalSite, time.Now()))
+	}
+	return rows, nil
+}
