@@ -24,6 +24,7 @@ for every driver.`,
 		newArrayShowCommand(g, s),
 		newArrayCommandsCommand(g, s),
 		newArrayInventoryCommand(g, s),
+		newArrayConformanceCommand(g, s),
 	)
 	return cmd
 }
