@@ -449,6 +449,9 @@ func TestInUseNeverExpectsTooMuch(t *testing.T) {
 	const chunk = 4096
 	h := cow.Header{ChunkSize: chunk}
 	for committed := range 520 {
+		if near := committed % 256; near > 3 && near < 253 {
+			continue
+		}
 		size := storeSize(chunk, 1100)
 		disk := sparseStore(size)
 		snap, err := cowtest.New(disk, size, chunk)
