@@ -29,6 +29,18 @@ type Fault struct {
 	Count int             `json:"count,omitempty"`
 }
 
+// NewFault returns a fault of the kind for array ("": all) with the given value
+// (nil: none).
+func NewFault(array, kind string, value any) (Fault, error) {
+	f := Fault{Array: array, Kind: kind}
+	if value == nil {
+		return f, nil
+	}
+	raw, err := json.Marshal(value)
+	f.Value = raw
+	return f, err
+}
+
 // On reports whether a fault of type Bool is switched on.
 func (f Fault) On() bool { return string(f.Value) != "false" }
 
@@ -59,6 +71,7 @@ type Faults struct {
 	kinds    map[string]ValueType
 	arrays   []string
 	onChange func()
+	check    func(Fault) error // nil: no further check
 
 	mu     sync.Mutex
 	nextID int
@@ -75,6 +88,10 @@ func NewFaults(kinds map[string]ValueType, arrays []string, onChange func()) *Fa
 	return &Faults{kinds: kinds, arrays: arrays, onChange: onChange}
 }
 
+// SetCheck lets a simulator refuse values that only it can judge. It must be
+// called before the set is used.
+func (s *Faults) SetCheck(check func(Fault) error) { s.check = check }
+
 // Add puts a fault in force and returns its number.
 func (s *Faults) Add(f Fault) (int, error) {
 	want, ok := s.kinds[f.Kind]
@@ -89,6 +106,11 @@ func (s *Faults) Add(f Fault) (int, error) {
 	}
 	if err := checkValue(f.Value, want); err != nil {
 		return 0, fmt.Errorf("%w: fault %s: %w", ErrBadRequest, f.Kind, err)
+	}
+	if s.check != nil {
+		if err := s.check(f); err != nil {
+			return 0, err
+		}
 	}
 	s.mu.Lock()
 	s.nextID++

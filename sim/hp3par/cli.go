@@ -19,6 +19,11 @@ type cli struct {
 	csv  bool                   // setclienv csvtable 1
 	bare bool                   // setclienv nohdtot 1
 	exit bool                   // exit was given
+	last int                    // exit status of the last command
+
+	// around is called for every command with its text; it journals and injects
+	// faults, and calls run.
+	around func(statement string, run func() int) int
 }
 
 // command describes one command of the array.
@@ -54,7 +59,9 @@ func (c *cli) execute(ctx context.Context, line string) int {
 		if len(words) == 0 {
 			continue
 		}
-		if rc = c.one(ctx, words); c.exit || ctx.Err() != nil {
+		rc = c.around(strings.TrimSpace(statement), func() int { return c.one(ctx, words) })
+		c.last = rc
+		if c.exit || ctx.Err() != nil {
 			break
 		}
 	}
@@ -66,7 +73,7 @@ func (c *cli) one(ctx context.Context, words []string) int {
 	name := words[0]
 	if name == "exit" || name == "quit" {
 		c.exit = true
-		return 0
+		return c.last // the session ends with the status of its last command
 	}
 	spec, ok := c.commands()[name]
 	if !ok {

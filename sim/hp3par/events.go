@@ -39,11 +39,16 @@ func (m *machine) after(d time.Duration, do func()) *event {
 	m.eventSeq++
 	e := &event{at: m.now.Add(d), seq: m.eventSeq, do: do}
 	heap.Push(&m.events, e)
+	m.poke()
+	return e
+}
+
+// poke makes run look again. It needs no lock.
+func (m *machine) poke() {
 	select {
 	case m.scheduled <- struct{}{}:
 	default:
 	}
-	return e
 }
 
 func cancelEvent(e *event) {
@@ -52,9 +57,11 @@ func cancelEvent(e *event) {
 	}
 }
 
-// settle carries out everything that is due, each thing at its own instant. The
-// lock is held.
+// settle carries out everything that is due, each thing at its own instant. A
+// link that was lost or came back is noticed first: faults are set at the present
+// time, which is not later than anything due. The lock is held.
 func (m *machine) settle() {
+	m.recheck()
 	target := m.clock.Now()
 	for len(m.events) > 0 && !m.events[0].at.After(target) {
 		e := heap.Pop(&m.events).(*event)

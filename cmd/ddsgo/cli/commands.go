@@ -22,6 +22,9 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newRecoverCommand(g, s),
 		newExtractCommand(g, s),
 		newMergeCommand(g, s),
+		newInspectCommand(g, s),
+		newSquashCommand(g, s),
 		newDDSCommand(g, s),
+		newSimCommand(),
 	}
 }
