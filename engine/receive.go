@@ -21,6 +21,8 @@ type ReceiveOptions struct {
 	Head     *stream.Header
 	Workers  int // 0: GOMAXPROCS, at most 4
 	Progress func(Progress)
+	// Settled is told, in order, what was verified so far.
+	Settled func(c stream.Counts)
 }
 
 // Received is what a whole, verified delta says about itself.
@@ -60,6 +62,9 @@ func Receive(ctx context.Context, w io.Writer, r io.Reader, opt ReceiveOptions) 
 		encoded += int64(len(a.frame.Payload))
 		if _, err := w.Write(a.frame.Record()); err != nil {
 			return fmt.Errorf("write spool: %w", err)
+		}
+		if opt.Settled != nil {
+			opt.Settled(a.counts)
 		}
 		return nil
 	}
