@@ -223,3 +223,43 @@ func TestCrashWhileFinishing(t *testing.T) {
 		}
 	}
 }
+
+// TestCrashWhileResetting: until Reset is through, the volume stays refused; the same
+// Reset again gets through, and the rejected file stays as evidence.
+func TestCrashWhileResetting(t *testing.T) {
+	old := doc(RoleSecondary, 1, Clean(gen(1)), gen(1))
+	next := doc(RoleSecondary, 1, Inconsistent(generation.Generation{}, gen(5), 0), generation.Generation{})
+	path := filepath.Join("/state", volumesDir, testLV.String(), stateFile)
+	for mode := failBefore; mode <= cutAfter; mode++ {
+		for n := 0; ; n++ {
+			r := newRig(t, &old, true)
+			r.fs.live[path].data = []byte("damaged")
+			r.fs.live[path].synced = []byte("damaged")
+			r.f.at, r.f.mode = n, mode
+			d := next
+			err := r.volume().Reset(t.Context(), &d)
+			if r.f.count <= n {
+				require.NoError(t, err)
+				break
+			}
+			for seed := uint64(0); seed < 5; seed++ {
+				b := r.reboot(rand.New(rand.NewPCG(seed, uint64(n))))
+				got, loadErr := b.volume().Load(t.Context())
+				switch {
+				case loadErr == nil:
+					require.True(t, same(got, &next))
+				case err == nil:
+					t.Fatalf("operation %d, %v: reset done, but %v", n, mode, loadErr)
+				default:
+					require.True(t, errors.Is(loadErr, ErrDamaged) || errors.Is(loadErr, ErrDisagree), "%v", loadErr)
+					d := next
+					require.NoError(t, b.volume().Reset(t.Context(), &d))
+				}
+				got, loadErr = b.volume().Load(t.Context())
+				require.NoError(t, loadErr)
+				require.True(t, same(got, &next))
+				require.Equal(t, tagsOf(got), ownTags(b.lv.tags))
+			}
+		}
+	}
+}
