@@ -161,7 +161,8 @@ func (c *CLI) mirrorSocket(ctx context.Context, words ...string) ([]byte, error)
 	if c.cluster.MirrorSocket == "" {
 		return nil, fmt.Errorf("cluster %s: %w", c.cluster.Name, ErrNoSocket)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.times.Call)
+	// A daemon whose peer died may accept the connection and never answer.
+	ctx, cancel := context.WithTimeout(ctx, c.times.Connect)
 	defer cancel()
 	cmd := run.Cmd{Name: "ceph", Args: append([]string{"--admin-daemon", c.cluster.MirrorSocket}, words...), Env: []string{"TZ=UTC"}, Pdeathsig: true}
 	out, err := c.run(ctx, cmd, cmd.String())

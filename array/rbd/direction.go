@@ -1,6 +1,7 @@
 package rbd
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/ddsgo/ddsgo/array"
@@ -49,10 +50,29 @@ func (pl *planner) demoteStep(i int) array.Step {
 	return s
 }
 
-// proven: the promotion of this run still lacks its proof of a write.
-func (pl *planner) proven(i int) bool {
-	promoted := pl.g.Did(stepPromote+":"+pl.name(i)) || pl.g.Did(stepForce+":"+pl.name(i))
-	return !promoted || pl.g.DidOK(stepProve+":"+pl.name(i))
+// settled ends a change of direction: the promotion of this run, or one that left a daemon's lock
+// behind, has to be proven by a write. Where that is refused while rbd-mirror holds the lock, the lock
+// is taken from it (Ceph then blocklists the daemon, which starts afresh).
+func (pl *planner) settled(i int) {
+	site := pl.name(i)
+	held := pl.p.facts[i].Held
+	promoted := pl.g.Did(stepPromote+":"+site) || pl.g.Did(stepForce+":"+site)
+	if i := slices.IndexFunc(pl.g.Done, func(s array.DoneStep) bool { return s.ID == stepUnlock+":"+site }); i >= 0 {
+		pl.warn("rbd-mirror at %s (%s) hangs on the dead peer and was blocklisted: restart it (kill -9: it may ignore TERM)", site, pl.g.Done[i].Args["locker"])
+	}
+	if pl.g.DidOK(stepProve+":"+site) || !promoted && held == nil {
+		pl.Reached = true
+		return
+	}
+	refused := slices.ContainsFunc(pl.g.Done, func(s array.DoneStep) bool {
+		return s.ID == stepProve+":"+site && s.Outcome == array.OutcomeError
+	})
+	if held != nil && refused && !pl.g.DidOK(stepUnlock+":"+site) {
+		s := pl.d.step(i, stepUnlock, "take the image's lock from the rbd-mirror that cannot let go", "lock", "rm", pl.d.cfg.Image.String(), held.ID, held.Locker)
+		s.GrantsWrite, s.Args["locker"] = site, held.Locker
+		pl.add(s)
+	}
+	pl.add(pl.proveStep(i))
 }
 
 // swap makes g.Site primary, losing nothing: update, demote, everything replayed, promote.
@@ -75,11 +95,7 @@ func (pl *planner) target() int {
 func (pl *planner) moveTo(to int) error {
 	from := 1 - to
 	if pl.p.prim == to {
-		if !pl.proven(to) {
-			pl.add(pl.proveStep(to))
-			return nil
-		}
-		pl.Reached = true
+		pl.settled(to)
 		return nil
 	}
 	if err := pl.bothRead(); err != nil {
@@ -155,11 +171,7 @@ func (pl *planner) failover() error {
 		return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "the side to be promoted was not read: " + s.Error, Next: "ddsgo status " + name}
 	}
 	if t.Primary {
-		if !pl.proven(to) {
-			pl.add(pl.proveStep(to))
-			return nil
-		}
-		pl.Reached = true
+		pl.settled(to)
 		return nil
 	}
 	if err := pl.present(); err != nil {
@@ -214,11 +226,7 @@ func (pl *planner) failback() error {
 	}
 	const home, away = 0, 1
 	if pl.p.prim == home && pl.g.Discard != pl.name(away) {
-		if !pl.proven(home) {
-			pl.add(pl.proveStep(home))
-			return nil
-		}
-		pl.Reached = true
+		pl.settled(home)
 		return nil
 	}
 	if err := pl.bothRead(); err != nil {

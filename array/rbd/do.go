@@ -16,6 +16,9 @@ import (
 // until a demotion has been replayed; a forced promotion may take some seconds to become writable.
 const settleTime = 60 * time.Second
 
+// proveTime is how long writes may be refused after a promotion before something is done about it.
+const proveTime = 15 * time.Second
+
 // Do implements array.Driver.
 func (d *Driver) Do(ctx context.Context, s array.Step) error {
 	var argv []string
@@ -88,12 +91,12 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 	c := d.cli[i]
 	switch stepKind(s.ID) {
 	case stepPromote:
-		return d.untilAccepted(ctx, func() error { return d.promote(ctx, i, argv) }, ErrBusy, ErrReadOnly)
+		return d.untilAccepted(ctx, settleTime, func() error { return d.promote(ctx, i, argv) }, ErrBusy, ErrReadOnly)
 	case stepForce:
 		return d.promote(ctx, i, argv)
 	case stepProve:
 		// One operation may hang on an OSD that is just coming back: that is no verdict either.
-		return d.untilAccepted(ctx, func() error { _, err := c.call(ctx, argv...); return err }, ErrReadOnly, ErrBusy, ErrTimeout)
+		return d.untilAccepted(ctx, proveTime, func() error { _, err := c.call(ctx, argv...); return err }, ErrReadOnly, ErrBusy, ErrTimeout)
 	case stepStop, stepStart:
 		_, err := c.mirrorSocket(ctx, argv...)
 		return err
@@ -125,7 +128,7 @@ func (d *Driver) promote(ctx context.Context, i int, argv []string) error {
 }
 
 // untilAccepted repeats while the answer is one that passes by itself.
-func (d *Driver) untilAccepted(ctx context.Context, do func() error, passing ...error) error {
+func (d *Driver) untilAccepted(ctx context.Context, bound time.Duration, do func() error, passing ...error) error {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 250*time.Millisecond, 2*time.Second
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
@@ -139,7 +142,7 @@ func (d *Driver) untilAccepted(ctx context.Context, do func() error, passing ...
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(settleTime))
+	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(bound))
 	return err
 }
 

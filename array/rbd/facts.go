@@ -65,6 +65,7 @@ type facts struct {
 	ParentImage string      `json:"parent,omitempty"`
 
 	Watchers []string          `json:"watchers,omitempty"`
+	Held     *Lock             `json:"lock_of_rbd_mirror,omitempty"` // on a primary: a daemon that cannot let go
 	Meta     map[string]string `json:"meta,omitempty"`
 	Kept     []string          `json:"kept_copies,omitempty"`
 	Socket   string            `json:"rbd_mirror,omitempty"` // live state behind the admin socket
@@ -204,7 +205,7 @@ func (d *Driver) readImage(ctx context.Context, i int, f *facts, now time.Time) 
 	}
 	err := g.Wait()
 	if err == nil { // not beside the other calls: some of them open the image for writing, for an instant
-		f.Watchers, err = d.users(ctx, c, f.Primary)
+		err = d.readUsers(ctx, c, f)
 	}
 	if errors.Is(err, ErrNoImage) {
 		*f = facts{Cluster: f.Cluster, PoolFound: true, PoolMode: f.PoolMode, Peer: f.Peer, PeerRows: f.PeerRows}
@@ -217,27 +218,41 @@ func (d *Driver) readImage(ctx context.Context, i int, f *facts, now time.Time) 
 // only look, ours and others', open it for a shorter time.
 const watchAgain = 300 * time.Millisecond
 
-// users lists who has the image open, without the rbd-mirror daemons and passers-by.
-func (d *Driver) users(ctx context.Context, c *CLI, primary bool) ([]string, error) {
+// readUsers finds who has the image open, without the rbd-mirror daemons and passers-by. A primary
+// whose lock a daemon holds is not writable: after a forced promotion the daemon of this side may
+// wait for the dead one for ever, and keeps the lock meanwhile.
+func (d *Driver) readUsers(ctx context.Context, c *CLI, f *facts) error {
 	all, err := c.Watchers(ctx, d.cfg.Image)
-	if err != nil || len(all) == 0 || !primary {
-		return all, err
+	if err != nil || len(all) == 0 || !f.Primary {
+		f.Watchers = all
+		return err
 	}
 	daemons, err := c.mirrorDaemons(ctx, d.cfg.Image.Pool)
 	if err != nil {
-		return all, nil //nolint:nilerr // who they are is not known: taken for users, the safe side
+		f.Watchers = all //nolint:nilerr // who they are is not known: taken for users, the safe side
+		return nil
+	}
+	if slices.ContainsFunc(all, func(w string) bool { return slices.Contains(daemons, w) }) {
+		locks, err := c.Locks(ctx, d.cfg.Image)
+		if err != nil {
+			return err
+		}
+		if len(locks) > 0 && slices.Contains(daemons, locks[0].Address) {
+			f.Held = &locks[0]
+		}
 	}
 	all = slices.DeleteFunc(all, func(w string) bool { return slices.Contains(daemons, w) })
 	if len(all) == 0 {
-		return nil, nil
+		return nil
 	}
 	select {
 	case <-ctx.Done():
-		return all, ctx.Err()
+		return ctx.Err()
 	case <-time.After(watchAgain):
 	}
 	again, err := c.Watchers(ctx, d.cfg.Image)
-	return slices.DeleteFunc(all, func(w string) bool { return !slices.Contains(again, w) }), err
+	f.Watchers = slices.DeleteFunc(all, func(w string) bool { return !slices.Contains(again, w) })
+	return err
 }
 
 func (f *facts) setStatus(s Status, now time.Time) {

@@ -163,7 +163,7 @@ func (pl *planner) finish(prim int) {
 	if len(pl.Steps) > 0 {
 		return
 	}
-	if !pl.p.facts[1-prim].Mirrored && (pl.d.cfg.Mode == ModeJournal || len(pl.d.cfg.Schedules) > 0) {
+	if !pl.p.facts[1-prim].Mirrored {
 		if f := pl.p.facts[prim]; pl.bothDaemonsSilent() {
 			pl.warn("the image has not appeared at %s yet: is an rbd-mirror running there? (%s)", pl.name(1-prim), f.describe())
 		}

@@ -321,6 +321,18 @@ func (c *CLI) Watchers(ctx context.Context, img Image) ([]string, error) {
 	return out, err
 }
 
+// Lock is who holds the exclusive lock of an image.
+type Lock struct {
+	ID      string `json:"id"`
+	Locker  string `json:"locker"`
+	Address string `json:"address"`
+}
+
+// Locks lists the holders of the image's lock: none or one.
+func (c *CLI) Locks(ctx context.Context, img Image) ([]Lock, error) {
+	return query[[]Lock](ctx, c, "lock", "ls", img.String())
+}
+
 // Meta reads the image's metadata. It lives in the image, and mirroring carries it to the peer.
 func (c *CLI) Meta(ctx context.Context, img Image) (map[string]string, error) {
 	out, err := c.call(ctx, "image-meta", "list", img.String(), "--format", "json")

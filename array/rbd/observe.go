@@ -44,7 +44,7 @@ func (d *Driver) observeSide(ctx context.Context, i int, now time.Time) array.Si
 	s.Role, s.Writable, s.Writers = array.RoleNone, array.No, array.No
 	switch {
 	case f.Primary:
-		s.Role, s.Writable, s.Writers = array.RolePrimary, array.Yes, array.TriOf(len(f.Watchers) > 0)
+		s.Role, s.Writable, s.Writers = array.RolePrimary, array.TriOf(f.Held == nil), array.TriOf(len(f.Watchers) > 0)
 	case f.Mirrored:
 		s.Role = array.RoleSecondary // its watcher is rbd-mirror
 	case f.Exists:
@@ -340,6 +340,9 @@ func (d *Driver) sideReasons(o *array.Observation, p pair, i int) {
 		reason(array.ReasonWrongMode, "", "image %s is mirrored in mode %s, configured is %s", d.cfg.Image, f.Mode, d.cfg.Mode)
 	case f.PoolMode == "image" && f.Peer == nil:
 		reason(array.ReasonNotStarted, "ddsgo array setup "+d.cfg.Name, "pool %q of cluster %s has no peer to receive from", d.cfg.Image.Pool, cfg.Cluster.Name)
+	}
+	if f.Held != nil {
+		reason(array.ReasonUnknownValue, "ddsgo failover "+d.cfg.Name+" --site "+cfg.Name, "primary, but rbd-mirror (%s) still holds the image's lock: nobody can write", f.Held.Locker)
 	}
 	if f.PoolMode == "pool" {
 		reason(array.ReasonWrongMode, "", "pool %q of cluster %s is mirrored as a whole (mode pool); ddsgo needs mode image and never switches it", d.cfg.Image.Pool, cfg.Cluster.Name)

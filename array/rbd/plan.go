@@ -25,6 +25,7 @@ const (
 	stepPromote     = "promote"
 	stepForce       = "promote-force"
 	stepProve       = "prove-writable"
+	stepUnlock      = "unlock"
 	stepKeep        = "keep"
 	stepKeepDone    = "keep-name"
 	stepResync      = "resync"
@@ -140,7 +141,11 @@ func (pl *planner) twoPrimaries() error {
 func (pl *planner) bothRead() error {
 	for i := range pl.d.cfg.Sites {
 		if s := pl.p.o.Sides[i]; !s.Reachable {
-			return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "this verb needs both sides: " + s.Error, Next: "ddsgo status " + pl.d.cfg.Name}
+			next := "ddsgo status " + pl.d.cfg.Name
+			if other := pl.name(1 - i); pl.g.Verb == array.Swap && pl.g.Site == other && pl.p.reachable(1-i) {
+				next = "ddsgo plan failover " + pl.d.cfg.Name + " --site " + other
+			}
+			return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "this verb needs both sides: " + s.Error, Next: next}
 		}
 	}
 	return nil
