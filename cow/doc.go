@@ -43,6 +43,6 @@
 //
 // # Memory
 //
-// ReadTable keeps one bit for each chunk of those 64 Ki-chunk regions of the volume that were
+// ReadTable keeps one bit for each chunk of those regions of 4096 chunks of the volume that were
 // changed at all (extent.Bitmap), and one chunk per parallel reader. Exceptions keeps one chunk.
 package cow

@@ -35,7 +35,7 @@ func FuzzReadTable(f *testing.F) {
 		table, err := cow.ReadTable(context.Background(), store, size, o)
 		if err == nil {
 			require.Equal(t, table.Exceptions, table.Changed.Count())
-			require.LessOrEqual(t, table.Changed.Memory(), (table.Exceptions+1)*8300+4096*10)
+			require.LessOrEqual(t, table.Changed.Memory(), (table.Exceptions+1)*9000+64<<10)
 		}
 		var n int64
 		var last uint64

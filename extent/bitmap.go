@@ -7,20 +7,21 @@ import (
 )
 
 const (
-	// bitmapPageBytes is the unit in which a bitmap takes memory: a scattered change in a
-	// volume of 4 KiB chunks costs one page for each 256 MiB touched.
-	bitmapPageBytes = 8 << 10
-	pageWords       = bitmapPageBytes / 8
-	pageShift       = 16 // log2 of the bits of a page
+	// A page of a bitmap covers 4096 granules: 16 MiB of a volume of 4 KiB chunks. Scattered
+	// changes cost one page each, so pages are small; they are allocated by the slab.
+	pageShift       = 12
 	pageMask        = 1<<pageShift - 1
+	bitmapPageBytes = 1 << pageShift / 8
+	pageWords       = bitmapPageBytes / 8
+	slabPages       = 8 << 10 / bitmapPageBytes
 
 	// directoryPages is how many pages one directory points to.
-	directoryPages = 512
-	directoryShift = 9
+	directoryPages = 1 << directoryShift
+	directoryShift = 10
 
-	// maxDirectories bounds the table of directories to 8 MiB, and with it the volume to
-	// 2^45 granules: 128 PiB at 4 KiB.
-	maxDirectories = 1 << 20
+	// maxDirectories bounds the table of directories to 16 MiB, and with it the volume to
+	// 2^43 granules: 32 PiB at 4 KiB.
+	maxDirectories = 1 << 21
 )
 
 type bitmapPage [pageWords]uint64
@@ -35,8 +36,9 @@ type Bitmap struct {
 	size        int64
 	granules    int64
 	count       int64
-	pages       int64
 	directories []*bitmapDirectory
+	slab        []bitmapPage // pages not used yet
+	memory      int64
 
 	// The page used last: changes come in runs, and most runs stay on one page.
 	recent   *bitmapPage
@@ -58,7 +60,10 @@ func NewBitmap(granule, volumeSize int64) (*Bitmap, error) {
 		return nil, fmt.Errorf("%d granules of %d bytes, at most %d are possible: %w",
 			granules, granule, int64(maxDirectories)<<(pageShift+directoryShift), ErrGranule)
 	}
-	return &Bitmap{granule: granule, size: volumeSize, granules: granules, directories: make([]*bitmapDirectory, directories)}, nil
+	return &Bitmap{
+		granule: granule, size: volumeSize, granules: granules,
+		directories: make([]*bitmapDirectory, directories), memory: directories * 8,
+	}, nil
 }
 
 // Granule is the size of a granule in bytes.
@@ -74,9 +79,7 @@ func (b *Bitmap) Granules() int64 { return b.granules }
 func (b *Bitmap) Count() int64 { return b.count }
 
 // Memory is about how many bytes the bitmap occupies.
-func (b *Bitmap) Memory() int64 {
-	return b.pages*(bitmapPageBytes+8) + int64(len(b.directories))*8
-}
+func (b *Bitmap) Memory() int64 { return b.memory }
 
 // Add puts a granule into the set. It reports false if it was there already, and ErrOutside,
 // unwrapped, if the volume has no such granule.
@@ -103,12 +106,16 @@ func (b *Bitmap) page(granule int64) *bitmapPage {
 	d := b.directories[granule>>(pageShift+directoryShift)]
 	if d == nil {
 		d = new(bitmapDirectory)
+		b.memory += directoryPages * 8
 		b.directories[granule>>(pageShift+directoryShift)] = d
 	}
 	slot := granule >> pageShift & (directoryPages - 1)
 	if d[slot] == nil {
-		d[slot] = new(bitmapPage)
-		b.pages++
+		if len(b.slab) == 0 {
+			b.slab = make([]bitmapPage, slabPages)
+			b.memory += slabPages * bitmapPageBytes
+		}
+		d[slot], b.slab = &b.slab[0], b.slab[1:]
 	}
 	return d[slot]
 }
