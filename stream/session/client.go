@@ -125,10 +125,10 @@ func (c *Conn) begin(ctx context.Context, op string, in any, flags uint8, progre
 	}
 	c.call++
 	x := &Exchange{c: c, op: op, x: newExchange(c.l, c.call, c.ring), ready: make(chan json.RawMessage, 1)}
+	x.watch(ctx, progress) // before the server can answer
+	c.l.side.begin(x.x.call)
 	c.cur = x
 	c.mu.Unlock()
-	c.l.side.begin(x.x.call)
-	x.watch(ctx, progress)
 	if err := c.l.sendJSON(ctx, msgRequest, flags, x.x.call, req); err != nil {
 		x.release()
 		return nil, err
@@ -173,12 +173,11 @@ func (c *Conn) receive(h header, payload []byte) error {
 	}
 	switch h.typ {
 	case msgReady:
-		select {
-		case x.ready <- payload:
-			return nil
-		default:
+		if x.readied {
 			return protocolError("a second ready message")
 		}
+		x.readied = true
+		x.ready <- payload // it has room for one
 	case msgDataEnd:
 		x.x.in.finish(io.EOF)
 	case msgCredit:
@@ -208,6 +207,7 @@ type Exchange struct {
 	op string
 
 	ready    chan json.RawMessage
+	readied  bool          // the reading goroutine's: ready was used
 	progress chan Progress // newest only
 	reply    []byte
 	failed   error // the server's failure

@@ -86,7 +86,6 @@ func (l *link) start() {
 func (l *link) fail(err error) {
 	l.once.Do(func() {
 		l.err = asFailure(err)
-		l.alive.Stop()
 		close(l.done)
 		l.opt.Log.Debug("session ended", "reason", err)
 		go func() {
@@ -160,6 +159,7 @@ func gone(err error) error {
 
 // writeAll writes messages until the link ends.
 func (l *link) writeAll() error {
+	defer l.alive.Stop() // a later Reset by the reader only fires into an ended link
 	beat := time.NewTicker(l.opt.Heartbeat)
 	defer beat.Stop()
 	ping := message(msgPing, 0, 0, nil)

@@ -69,10 +69,12 @@ func Serve(ctx context.Context, rw io.ReadWriteCloser, h Handler, opt Options) e
 		if _, err := io.WriteString(rw, line); err != nil {
 			return gone(err)
 		}
-		if s.peer, err = readBanner(in, 0); err != nil {
+		p, err := readBanner(in, 0)
+		if err != nil {
 			return err
 		}
-		return checkVersion(s.peer)
+		s.peer = p // read only if the handshake came to its end
+		return checkVersion(p)
 	})
 	if err != nil {
 		return err
