@@ -95,7 +95,7 @@ func (c *cli) one(ctx context.Context, words []string) int {
 		return 0
 	}
 	if errors.Is(err, errSyntax) {
-		c.printf("%v\nSYNTAX\n    %s\n", err, spec.syntax)
+		c.printf("%s\nSYNTAX\n    %s\n", strings.TrimPrefix(err.Error(), errSyntax.Error()+": "), spec.syntax)
 		return 1
 	}
 	if !errors.Is(err, errSilent) {

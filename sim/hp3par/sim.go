@@ -81,6 +81,9 @@ func Start(ctx context.Context, o Options) (*Sim, error) {
 	if o.Dir == "" {
 		return nil, fmt.Errorf("%w: a directory is required", ErrOptions)
 	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1"
 	}
