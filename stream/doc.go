@@ -6,7 +6,7 @@
 //
 //	delta     extents and their content that turn one generation of a volume into another
 //	set       the extents that changed; its id names it across machines and retries
-//	group     the extents of the set, in order, cut every FrameSize bytes; group k is the
+//	group     the extents of the set, in order, cut every FrameSize bytes or 16384 extents; group k is the
 //	          same for every codec, worker count and retry, because only the set and the
 //	          frame size decide its boundaries
 //	frame     the record of one group, or of several groups in a row that read as zeros
