@@ -421,3 +421,30 @@ func TestPeek(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(v.content, dev.Content()))
 }
+
+// holey is a source with a hole in its second half, which must not be read.
+type holey struct{ *volume }
+
+func (h holey) NextData(off int64) (int64, error) {
+	if half := int64(len(h.content) / 2); off >= half {
+		return int64(len(h.content)), nil
+	}
+	return off, nil
+}
+
+func TestHolesAreNotRead(t *testing.T) {
+	_, v := change(14, 1<<20, 4096, 300)
+	clear(v.content[1<<19:])
+	var plain, sparse bytes.Buffer
+	_, err := engine.Extract(t.Context(), &plain, v, engine.ExtractOptions{Header: header(v, 8192), Codec: engine.CodecS2})
+	require.NoError(t, err)
+	v.fail = func(off int64) error {
+		if off >= 1<<19 {
+			return errors.New("read a hole")
+		}
+		return nil
+	}
+	_, err = engine.Extract(t.Context(), &sparse, holey{v}, engine.ExtractOptions{Header: header(v, 8192), Codec: engine.CodecS2})
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(plain.Bytes(), sparse.Bytes()), "the delta is the same, byte for byte")
+}

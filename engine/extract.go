@@ -242,6 +242,11 @@ func (c *cutter) reset() { c.bytes, c.extents = 0, c.extents[:0] }
 
 // read reads the content of a group, then sifts and packs it.
 func (x *extraction) read(ctx context.Context, _ int, g *group) error {
+	g.frame.Reset()
+	if hole, err := x.inHole(g); hole || err != nil {
+		g.frame.Zeros = append(g.frame.Zeros, g.extents...)
+		return err
+	}
 	if len(g.buf) < g.size {
 		g.buf = make([]byte, min(int(x.opt.Header.FrameSize), max(g.size, 2*len(g.buf))))
 	}
@@ -259,12 +264,29 @@ func (x *extraction) read(ctx context.Context, _ int, g *group) error {
 		}
 		at += int(e.Len)
 	}
-	g.frame.Reset()
 	content := g.sift()
 	if len(content) == 0 {
 		return nil
 	}
 	return x.pack(ctx, g, content)
+}
+
+// inHole says that all of a group lies in holes of the source.
+func (x *extraction) inHole(g *group) (bool, error) {
+	s, ok := x.src.(Sparse)
+	if !ok {
+		return false, nil
+	}
+	for _, e := range g.extents {
+		data, err := s.NextData(e.Off)
+		if err != nil {
+			return false, fmt.Errorf("look for data in %v: %w", e, err)
+		}
+		if data < e.End() {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // pack encodes the content with one of the packers.

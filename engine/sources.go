@@ -7,6 +7,12 @@ import (
 	"github.com/ddsgo/ddsgo/extent"
 )
 
+// Sparse is a Source that knows where it has holes, so that they need not be read.
+type Sparse interface {
+	// NextData is the offset of the first byte at or after off that may be other than zero.
+	NextData(off int64) (int64, error)
+}
+
 // seqSource is a set of extents and the snapshot that has their content.
 type seqSource struct {
 	seq extent.Seq

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,6 +48,21 @@ func (x *extractSource) Extents() iter.Seq2[extent.Extent, error] { return x.set
 
 // ReadAt implements engine.Source.
 func (x *extractSource) ReadAt(p []byte, off int64) (int, error) { return x.disk.ReadAt(p, off) }
+
+// NextData implements engine.Sparse: a file may have holes, a block device tells of none.
+func (x *extractSource) NextData(off int64) (int64, error) {
+	if x.disk.IsBlock() {
+		return off, nil
+	}
+	at, err := unix.Seek(int(x.disk.File().Fd()), off, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return math.MaxInt64, nil // nothing but a hole until the end
+	case err != nil:
+		return off, nil // a file system that does not know
+	}
+	return at, nil
+}
 
 // Close closes the snapshot.
 func (x *extractSource) Close() error { return x.disk.Close() }
