@@ -23,7 +23,8 @@ type Mapping struct {
 // mapping makes a device over dev with the given table.
 func mapping(t testing.TB, dev string, table func(m *Mapping) string) *Mapping {
 	t.Helper()
-	m := &Mapping{Name: get(t).name("-"), t: t, dev: dev}
+	s := get(t)
+	m := &Mapping{Name: s.name("-"), t: t, dev: dev}
 	m.Path = "/dev/mapper/" + m.Name
 	if _, err := fmt.Sscan(Run(t, "blockdev", "--getsz", dev), &m.size); err != nil {
 		t.Fatal(err)
@@ -35,6 +36,7 @@ func mapping(t testing.TB, dev string, table func(m *Mapping) string) *Mapping {
 		if _, err := try("dmsetup", "remove", "--retry", m.Name); err != nil {
 			t.Errorf("lab: cannot remove %s: %v", m.Name, err)
 		}
+		s.hide(m.Path)
 	})
 	return m
 }

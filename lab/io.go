@@ -129,9 +129,10 @@ type BackgroundWriter struct {
 	done  chan struct{}
 	once  sync.Once
 	count atomic.Int64
+	fail  atomic.Pointer[error]
 
 	// Valid after Stop.
-	Err    error         // the first failed write
+	Err    error         // the first failed write, which ends the writer
 	Stall  time.Duration // the longest that one write took
 	Writes int64
 }
@@ -156,7 +157,10 @@ func Writer(t testing.TB, dev string) *BackgroundWriter {
 	go func() {
 		defer close(w.done)
 		defer f.Close()
-		w.Err = w.loop(f, buf, size/block)
+		if err := w.loop(f, buf, size/block); err != nil {
+			w.Err = err
+			w.fail.Store(&err)
+		}
 	}()
 	t.Cleanup(func() { w.Stop() })
 	return w
@@ -187,6 +191,14 @@ func (w *BackgroundWriter) loop(f *os.File, buf []byte, blocks int64) error {
 
 // Count is how many writes have been acknowledged so far.
 func (w *BackgroundWriter) Count() int64 { return w.count.Load() }
+
+// Failed is the error that ended the writer, nil while it is well.
+func (w *BackgroundWriter) Failed() error {
+	if err := w.fail.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Stop ends the writer and fails the test if a write failed, or if one is stuck (a device left suspended).
 func (w *BackgroundWriter) Stop() {

@@ -5,10 +5,12 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +29,8 @@ type session struct {
 	dir string // imageRoot/ddsgolab.PID
 
 	mu    sync.Mutex
-	loops map[string]bool // devices that LVM may see
+	loops  map[string]bool // devices that LVM may see
+	mapped map[string]bool // mappings with a physical volume on them
 	next  int             // numbers for names
 }
 
@@ -93,7 +96,7 @@ func newSession() (*session, error) {
 	if err := sweep(); err != nil {
 		return nil, err
 	}
-	s := &session{dir: filepath.Join(imageRoot, fmt.Sprintf("%s.%d", prefix, os.Getpid())), loops: map[string]bool{}}
+	s := &session{dir: filepath.Join(imageRoot, fmt.Sprintf("%s.%d", prefix, os.Getpid())), loops: map[string]bool{}, mapped: map[string]bool{}}
 	if err := os.MkdirAll(filepath.Join(s.dir, "lvm"), 0o700); err != nil {
 		return nil, err
 	}
@@ -125,11 +128,33 @@ func udevRuns() bool {
 	return err == nil
 }
 
+// show lets LVM see a device of the lab from now on. A device-mapper device hides the disks under it, or LVM would
+// find the same physical volume twice.
+func (s *session) show(dev string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasPrefix(dev, "/dev/mapper/") {
+		s.mapped[dev] = true
+	}
+	return s.configure()
+}
+
+// hide ends show.
+func (s *session) hide(dev string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mapped, dev)
+	_ = s.configure() // at worst LVM goes on seeing a device that is gone
+}
+
 // configure writes an lvm.conf that can see the session's loop devices and nothing else. Called with mu held,
 // or before the session is shared.
 func (s *session) configure() error {
 	var accept strings.Builder
-	for l := range s.loops {
+	for _, l := range slices.Concat(slices.Sorted(maps.Keys(s.mapped)), slices.Sorted(maps.Keys(s.loops))) {
+		if s.covered(l) {
+			continue
+		}
 		fmt.Fprintf(&accept, "\"a|^%s$|\", ", regexp.QuoteMeta(l))
 	}
 	filter := "[ " + accept.String() + "\"r|.*|\" ]"
@@ -154,6 +179,17 @@ backup { backup=0 archive=0 }
 		return err
 	}
 	return os.Rename(file+".tmp", file)
+}
+
+// covered reports whether one of the mappings that LVM sees lies directly over dev.
+func (s *session) covered(dev string) bool {
+	holders, _ := filepath.Glob(filepath.Join("/sys/class/block", filepath.Base(dev), "holders", "*", "dm", "name"))
+	for _, h := range holders {
+		if name, err := os.ReadFile(h); err == nil && s.mapped["/dev/mapper/"+strings.TrimSpace(string(name))] {
+			return true
+		}
+	}
+	return false
 }
 
 // sweep removes what a killed run left: objects of process ids that are dead.

@@ -26,8 +26,17 @@ func VG(t testing.TB) *VolumeGroup {
 // NamedVG is VG with a suffix to the name (to test names with '-', for instance) and a size.
 func NamedVG(t testing.TB, suffix string, size int64) *VolumeGroup {
 	t.Helper()
-	disk := Disk(t, size)
-	vg := &VolumeGroup{Name: get(t).name("_") + suffix, Disk: disk}
+	return VGOn(t, Disk(t, size), suffix)
+}
+
+// VGOn makes a volume group on a device of the lab: a Mapping over a disk, for instance.
+func VGOn(t testing.TB, disk, suffix string) *VolumeGroup {
+	t.Helper()
+	s := get(t)
+	vg := &VolumeGroup{Name: s.name("_") + suffix, Disk: disk}
+	if err := s.show(disk); err != nil {
+		t.Fatal(err)
+	}
 	Run(t, "lvm", "vgcreate", "--yes", "--physicalextentsize", "1m", vg.Name, disk)
 	t.Cleanup(func() { vg.remove(t) })
 	return vg

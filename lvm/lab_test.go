@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,59 +197,107 @@ func TestOrphanedStoreBlocksTheNameUntilRecovered(t *testing.T) {
 }
 
 // SIGKILL of lvcreate -s at many instants, with a writer on the origin: the writer never sees an error, also not
-// after recovery, and the next snapshot succeeds.
+// after recovery, and the next snapshot succeeds. The disk answers writes late, which stretches the time between LVM's
+// steps. Two of three rounds search the instants between "nothing happened" and "all was done"; the others kill in the
+// moment in which the origin is suspended.
 func TestKilledCreation(t *testing.T) {
 	ctx := t.Context()
 	l := labLVM(t)
-	vg := lab.VG(t)
-	path := vg.LV(t, "data", 32*mib)
+	vg := lab.VGOn(t, lab.Delay(t, lab.Disk(t, 256*mib), 0, 60).Path, "")
+	path := vg.LV(t, "data", 8*mib)
 	origin := find(t, l, path)
+	info, err := l.DM().Info(ctx, origin.DMName)
+	require.NoError(t, err)
+	suspended := fmt.Sprintf("/sys/dev/block/%d:%d/dm/suspended", info.Major, info.Minor)
 	w := lab.Writer(t, path)
-	var took time.Duration
-	{
-		start := time.Now()
-		s := snapshot(t, l, origin, "s", 4*mib)
-		took = time.Since(start)
-		require.NoError(t, l.Remove(ctx, s))
-	}
+	early, late := time.Duration(0), 4*time.Second
+	rng := rand.New(rand.NewPCG(1, 2))
 	rounds := 24
 	if testing.Short() {
 		rounds = 8
 	}
 	found := map[string]int{}
 	for i := range rounds {
-		delay := took * time.Duration(i) / time.Duration(rounds)
-		cmd := exec.Command("lvm", "lvcreate", "--yes", "--snapshot", "--name", "s", "--size", "4m", "--permission", "r",
+		cmd := exec.Command("lvm", "lvcreate", "--yes", "--snapshot", "--name", "s", "--extents", "100%ORIGIN", "--permission", "r",
 			"--addtag", lvm.TagRun+"=7", vg.Name+"/data")
+		delay := early + time.Duration(rng.Int64N(int64(max(late-early, time.Millisecond))))
+		timed := i%3 != 2
+		done := make(chan error, 1)
 		require.NoError(t, cmd.Start())
-		timer := time.AfterFunc(delay, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
-		_ = cmd.Wait()
-		timer.Stop()
+		start := time.Now()
+		go func() { done <- cmd.Wait() }()
+		if timed {
+			killAfter(cmd, done, delay)
+		} else {
+			killWhen(cmd, done, suspended)
+		}
+		took := time.Since(start)
 		state := describe(t, l, origin)
 		did, err := l.Recover(ctx, origin, lvm.RecoverSpec{Names: []string{"s"}})
 		require.NoError(t, err, "round %d, killed after %s: %s", i, delay, state)
-		found[state+"  ->  "+strings.Join(did.Steps, "; ")]++
-
-		before := w.Count()
-		await(t, func() bool { return w.Count() > before+3 }, "the writer goes on: "+state)
+		found[state+"  ->  "+strings.ReplaceAll(strings.Join(did.Steps, "; "), vg.Name, "vg")]++
+		s, made := lvm.LV{}, false
 		lvs, err := l.Report(ctx, vg.Name)
 		require.NoError(t, err)
-		if s, ok := lvm.ByName(lvs, "s"); ok {
+		if s, made = lvm.ByName(lvs, "s"); made {
 			require.True(t, s.SnapshotOf(origin), "round %d: %s: left %s", i, state, s.Attr.Raw)
+		}
+		switch {
+		case timed && made && len(did.Steps) == 0:
+			late = max(early, min(late, took))
+		case timed && !made && len(did.Steps) == 0:
+			early = min(late, max(early, took-took/10))
+		}
+		before := w.Count()
+		await(t, func() bool { return w.Count() > before+3 || w.Failed() != nil }, "the writer goes on: "+state)
+		// The origin can be suspended and resumed, and a fresh snapshot taken.
+		require.NoError(t, l.DM().Suspend(ctx, origin.DMName), state)
+		require.NoError(t, l.DM().Resume(ctx, origin.DMName), state)
+		if made {
+			requireFrozen(t, s, path)
 			require.NoError(t, l.Remove(ctx, s))
 		}
-		// The origin can be suspended and resumed, and a fresh snapshot taken.
-		require.NoError(t, l.DM().Suspend(ctx, origin.DMName))
-		require.NoError(t, l.DM().Resume(ctx, origin.DMName))
-		s := snapshot(t, l, origin, "s", 4*mib)
-		require.NoError(t, l.Remove(ctx, s))
-		require.NoError(t, w.Err)
+		require.NoError(t, l.Remove(ctx, snapshot(t, l, origin, "s", 4*mib)))
+		require.NoError(t, w.Failed(), state)
 	}
 	w.Stop()
 	t.Logf("%d writes, longest stall %s", w.Writes, w.Stall)
 	for s, n := range found {
 		t.Logf("%2d x %s", n, s)
 	}
+}
+
+func killAfter(cmd *exec.Cmd, done chan error, delay time.Duration) {
+	select {
+	case <-done:
+	case <-time.After(delay):
+		_ = cmd.Process.Kill()
+		<-done
+	}
+}
+
+// killWhen kills as soon as the file reads "1".
+func killWhen(cmd *exec.Cmd, done chan error, file string) {
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		if b, _ := os.ReadFile(file); strings.HasPrefix(string(b), "1") {
+			_ = cmd.Process.Kill()
+			<-done
+			return
+		}
+	}
+}
+
+// requireFrozen: a snapshot that survived the kill does not follow its origin.
+func requireFrozen(t *testing.T, s lvm.LV, origin string) {
+	t.Helper()
+	before := lab.Hash(t, s.Path)
+	lab.WriteAt(t, origin, []byte(strings.Repeat("changed!", 512)), 4*mib)
+	require.Equal(t, before, lab.Hash(t, s.Path))
 }
 
 // describe is the state of everything about the origin, in a line.
