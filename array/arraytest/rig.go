@@ -19,6 +19,7 @@ type rig struct {
 	home    string
 	away    string
 	verbs   int
+	turn    int  // which of the variants is tried next, with Options.Quick
 	clean   bool // nothing has happened since the resource was brought home
 }
 
@@ -150,6 +151,7 @@ func (r *rig) goHome(ctx context.Context) error {
 		if normal {
 			goals = []array.Goal{{Verb: array.Update}}
 		}
+		advanced := false
 		for _, g := range goals {
 			e, err := r.verb(ctx, g, hooks{})
 			if err != nil {
@@ -157,11 +159,11 @@ func (r *rig) goHome(ctx context.Context) error {
 			}
 			tried = append(tried, g.Command("NAME")+": "+e.String())
 			r.clean = normal && e.ok()
-			if e.ok() {
+			if advanced = e.ok(); advanced {
 				break
 			}
 		}
-		if r.clean {
+		if advanced {
 			continue
 		}
 		if err := r.lab.Sleep(ctx, 200*time.Millisecond); err != nil {

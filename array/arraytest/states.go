@@ -91,19 +91,26 @@ func (r *rig) must(ctx context.Context, g array.Goal) error {
 // goals are the verbs with the parameters that are tried in each state.
 func (r *rig) goals() []array.Goal {
 	goals := []array.Goal{
-		{Verb: array.Update}, {Verb: array.Break}, {Verb: array.Resume}, {Verb: array.Revert},
+		{Verb: array.Update}, {Verb: array.Break}, {Verb: array.Resume},
+		{Verb: array.Swap, Site: r.home, WritersStopped: true},
+		{Verb: array.Swap, Site: r.away, WritersStopped: true},
+		{Verb: array.Failover, Site: r.away},
 		{Verb: array.Failback, WritersStopped: true},
 		{Verb: array.Failback, Prepare: true},
-		{Verb: array.Failback, WritersStopped: true, NoStart: true},
+		{Verb: array.Failback, Discard: r.home, WritersStopped: true},
+		{Verb: array.Start, Site: r.away},
+		{Verb: array.Revert},
 	}
+	if r.options.Quick {
+		return goals
+	}
+	goals = append(goals, array.Goal{Verb: array.Failback, WritersStopped: true, NoStart: true},
+		array.Goal{Verb: array.Failover, Site: r.home}, array.Goal{Verb: array.Start, Site: r.home},
+		array.Goal{Verb: array.Failback, Discard: r.away, WritersStopped: true})
 	for _, site := range []string{r.home, r.away} {
 		goals = append(goals,
-			array.Goal{Verb: array.Swap, Site: site, WritersStopped: true},
 			array.Goal{Verb: array.Swap, Site: site, WritersStopped: true, NoStart: true},
-			array.Goal{Verb: array.Failover, Site: site},
 			array.Goal{Verb: array.Failover, Site: site, Force: true},
-			array.Goal{Verb: array.Start, Site: site},
-			array.Goal{Verb: array.Failback, Discard: site, WritersStopped: true},
 			array.Goal{Verb: array.Failback, Discard: site, Prepare: true, KeepDiscarded: true},
 		)
 	}

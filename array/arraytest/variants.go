@@ -17,30 +17,27 @@ type variant struct {
 	run  func(context.Context) error
 }
 
-// variants are all ways for a verb of so many steps.
+// variants are all ways for a verb of so many steps; with Options.Quick, one of each
+// kind, another one for each verb.
 func (r *rig) variants(g array.Goal, steps int) []variant {
-	var out []variant
+	var stopped, lost, disturbed []variant
 	for n := 1; n <= steps; n++ {
-		for i, site := range []string{r.home, r.away} {
-			if r.options.Quick && (n+i)%2 == 0 {
-				continue
-			}
-			out = append(out, variant{fmt.Sprintf("stopped after step %d, run again at %s", n, site), func(ctx context.Context) error { return r.caseStopped(ctx, g, n, site) }})
+		for _, site := range []string{r.home, r.away} {
+			stopped = append(stopped, variant{fmt.Sprintf("stopped after step %d, run again at %s", n, site), func(ctx context.Context) error { return r.caseStopped(ctx, g, n, site) }})
 		}
-		for i, acted := range []bool{true, false} {
-			if r.options.Quick && (n+i)%2 == 0 {
-				continue
-			}
-			out = append(out, variant{fmt.Sprintf("no reply to step %d (done: %t)", n, acted), func(ctx context.Context) error { return r.caseLost(ctx, g, n, acted) }})
+		for _, acted := range []bool{true, false} {
+			lost = append(lost, variant{fmt.Sprintf("no reply to step %d (done: %t)", n, acted), func(ctx context.Context) error { return r.caseLost(ctx, g, n, acted) }})
 		}
-		for i, d := range r.disturbances() {
-			if r.options.Quick && (n+i)%3 != 0 {
-				continue
-			}
-			out = append(out, variant{fmt.Sprintf("%s before step %d", d.name, n), func(ctx context.Context) error { return r.caseDisturbed(ctx, g, n, d) }})
+		for _, d := range r.disturbances() {
+			disturbed = append(disturbed, variant{fmt.Sprintf("%s before step %d", d.name, n), func(ctx context.Context) error { return r.caseDisturbed(ctx, g, n, d) }})
 		}
 	}
-	return out
+	if !r.options.Quick || steps == 0 {
+		return append(append(stopped, lost...), disturbed...)
+	}
+	r.turn++
+	one := func(v []variant) variant { return v[r.turn%len(v)] }
+	return []variant{one(stopped), one(lost), one(disturbed)}
 }
 
 // errStop stops a run as a kill would.

@@ -129,11 +129,20 @@ type commandLab struct {
 	env   environment
 	name  string
 	fault []string
+	kept  array.Driver // of a plug-in, which has no memory between calls anyway
 }
 
 // Open implements arraytest.Lab.
 func (l *commandLab) Open(ctx context.Context, _ string) (array.Driver, error) {
-	return l.g.open(ctx, l.env, l.env.cfg.Resources[l.name])
+	if l.kept != nil {
+		return l.kept, nil
+	}
+	r := l.env.cfg.Resources[l.name]
+	d, err := l.g.open(ctx, l.env, r)
+	if err == nil && r.Plugin != nil {
+		l.kept = d
+	}
+	return d, err
 }
 
 // Exit codes of the fault command.
