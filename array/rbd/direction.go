@@ -12,6 +12,10 @@ import (
 func (pl *planner) takeover(to int) {
 	from := 1 - to
 	if pl.p.caughtUp(pl.d.cfg.Mode, from, to) == array.No && !pl.p.facts[from].Primary && pl.p.facts[from].Mirrored && !pl.ownsNewest(to) {
+		if pl.byHand(to) {
+			pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
+			return
+		}
 		pl.wait("%s to hold everything that %s wrote (%s)", pl.name(to), pl.name(from), pl.p.facts[to].describe())
 		return
 	}
@@ -36,6 +40,16 @@ func (pl *planner) promoteStep(i int, force bool) array.Step {
 	s := pl.d.step(i, id, action, append(args, pl.d.cfg.Image.String())...)
 	s.GrantsWrite = s.Site
 	return s
+}
+
+// arrived ends a planned change: proven, and with --no-start held.
+func (pl *planner) arrived(to int) error {
+	pl.settled(to)
+	if !pl.Reached || !pl.g.NoStart || !pl.g.Did(stepPromote+":"+pl.name(to)) {
+		return nil
+	}
+	pl.Reached = false
+	return pl.pause()
 }
 
 // proveStep writes a line of metadata: the smallest write that goes the way of all writes (exclusive
@@ -77,11 +91,7 @@ func (pl *planner) settled(i int) {
 
 // swap makes g.Site primary, losing nothing: update, demote, everything replayed, promote.
 func (pl *planner) swap() error {
-	if pl.g.NoStart {
-		return array.Unsupported("", "--no-start: rbd-mirror replicates as soon as a side is demoted")
-	}
-	to := pl.target()
-	return pl.moveTo(to)
+	return pl.moveTo(pl.target())
 }
 
 func (pl *planner) target() int {
@@ -95,8 +105,7 @@ func (pl *planner) target() int {
 func (pl *planner) moveTo(to int) error {
 	from := 1 - to
 	if pl.p.prim == to {
-		pl.settled(to)
-		return nil
+		return pl.arrived(to)
 	}
 	if err := pl.bothRead(); err != nil {
 		return err
@@ -112,11 +121,22 @@ func (pl *planner) moveTo(to int) error {
 		pl.takeover(to)
 		return nil
 	}
+	if pl.d.held(pl.p.facts[from], pl.p.facts[to]) { // a change of direction ends a break
+		if err := pl.release(from, to); err != nil {
+			return err
+		}
+		pl.foresee(from, to)
+		return nil
+	}
 	if err := pl.flowing(from, to); err != nil {
 		return err
 	}
 	if !pl.p.facts[to].Exists || pl.p.facts[to].firstCopyOf(pl.d.cfg.Mode) != copyDone {
 		pl.wait("the first copy onto %s (%s)", pl.name(to), pl.p.facts[to].describe())
+		return nil
+	}
+	if pl.byHand(to) {
+		pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
 		return nil
 	}
 	if pl.d.cfg.Mode == ModeJournal && pl.p.caughtUp(ModeJournal, from, to) != array.Yes {
@@ -221,13 +241,9 @@ func (pl *planner) firstCopyDone(to int) error {
 // failback makes the home site primary again. Where both sides were written, --discard names the one
 // whose writes are lost; the other one is copied back first.
 func (pl *planner) failback() error {
-	if pl.g.NoStart {
-		return array.Unsupported("", "--no-start: rbd-mirror replicates as soon as a side is demoted")
-	}
 	const home, away = 0, 1
 	if pl.p.prim == home && pl.g.Discard != pl.name(away) {
-		pl.settled(home)
-		return nil
+		return pl.arrived(home)
 	}
 	if err := pl.bothRead(); err != nil {
 		return err
@@ -254,6 +270,13 @@ func (pl *planner) failback() error {
 	if pl.p.facts[loser].splitBrain() {
 		return pl.recopy(loser)
 	}
+	if !pl.g.Prepare && pl.d.held(pl.p.facts[pl.p.prim], pl.p.facts[loser]) {
+		return pl.moveTo(home)
+	}
+	if pl.byHand(loser) {
+		pl.add(pl.socketStep(loser, stepStart, "go on replaying", "start"))
+		return nil
+	}
 	if pl.judged(loser) {
 		if pl.g.Prepare {
 			return pl.prepare(loser)
@@ -261,6 +284,14 @@ func (pl *planner) failback() error {
 		return pl.moveTo(home)
 	}
 	return nil
+}
+
+// byHand: somebody stopped the replay at the admin socket, and long enough ago to have been reported;
+// a change of direction would wait for ever.
+func (pl *planner) byHand(i int) bool {
+	f := pl.p.facts[i]
+	return pl.d.cfg.Mode == ModeJournal && f.Socket == "Stopped" && !pl.d.held(pl.p.facts[1-i], f) &&
+		f.State == "up+stopped" && strings.HasPrefix(f.Description, "stopped")
 }
 
 // judged waits until rbd-mirror at that side has said whether it can go on from what it has. Its
@@ -334,7 +365,7 @@ func (pl *planner) recopy(loser int) error {
 	case !l.Exists || l.firstCopyOf(pl.d.cfg.Mode) == copyRunning:
 		pl.wait("the copy onto %s (%s)", pl.name(loser), l.describe())
 		return nil
-	case pl.g.Did(stepResync + ":" + pl.name(loser)):
+	case pl.g.DidOK(stepResync + ":" + pl.name(loser)), pl.g.Did(stepResync+":"+pl.name(loser)) && pl.renewed(loser):
 		pl.wait("rbd-mirror at %s to begin the copy (%s)", pl.name(loser), l.describe())
 		return nil
 	}

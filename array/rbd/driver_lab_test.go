@@ -74,7 +74,9 @@ func (p *pair) run(g array.Goal, timeout time.Duration) (report.Summary, error) 
 	p.t.Helper()
 	begin := time.Now()
 	sum, err := array.Run(p.t.Context(), p.drv, g, array.Options{Resource: p.name, Timeout: timeout,
-		OnStep: func(s report.Step) { p.t.Logf("  %5.1fs step %d %s: %s rc %d", time.Since(begin).Seconds(), s.N, s.Site, s.Command, s.RC) }})
+		OnStep: func(s report.Step) {
+			p.t.Logf("  %5.1fs step %d %s: %s rc %d", time.Since(begin).Seconds(), s.N, s.Site, s.Command, s.RC)
+		}})
 	p.t.Logf("%s %s: %s in %.1f s %s %v", g.Verb, p.name, sum.Result, time.Since(begin).Seconds(), sum.Reason, sum.Warnings)
 	return sum, err
 }

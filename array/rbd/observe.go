@@ -278,6 +278,9 @@ func (d *Driver) assessTarget(o *array.Observation, p pair, from, to int, sync a
 	case a.PeerLost:
 		o.Replication = array.ReplicationError
 		reason(array.ReasonNotSynced, "ddsgo array resync "+name+" --discard "+site, "the journal has disconnected %s: it fell too far behind", site)
+	case d.cfg.Mode == ModeJournal && b.stopped():
+		o.Replication = array.Stopped
+		reason(array.ReasonSuspended, "ddsgo resume "+name, "rbd-mirror at %s does not replay %s: stopped at its admin socket, or changing direction; %s", site, d.cfg.Image, b.describe())
 	case b.daemonGone():
 		o.Replication, o.Link = array.Stopped, array.LinkDown
 		reason(array.ReasonNotStarted, "ddsgo doctor "+name, "no live rbd-mirror serves %s at %s: %s", d.cfg.Image, site, b.describe())
@@ -307,12 +310,16 @@ func (d *Driver) held(from, to facts) bool {
 	if d.cfg.Mode == ModeSnapshot {
 		return from.paused() && len(from.Schedules) == 0 && len(from.Inherited) == 0
 	}
-	// After a change of direction the daemon is "Stopped" for some seconds, until it takes up the image.
-	if to.Socket != "" && to.Socket != "Stopped" {
-		return false
+	return from.paused() && to.stopped()
+}
+
+// stopped: the daemon of a target does not replay. That is a break, somebody at its admin socket, or,
+// for some seconds, a change of direction; only the note that break leaves tells which.
+func (f facts) stopped() bool {
+	if f.Socket != "" {
+		return f.Socket == "Stopped"
 	}
-	byHand := to.State == "up+stopped" && strings.HasPrefix(to.Description, "stopped")
-	return byHand || to.Socket == "Stopped" && from.paused()
+	return f.State == "up+stopped" && strings.HasPrefix(f.Description, "stopped")
 }
 
 // daemonGone: the daemon's last report says so, and its socket, where there is one, does not answer.

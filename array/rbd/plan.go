@@ -235,9 +235,8 @@ func (pl *planner) updateSnapshot(from, to int) {
 // note the position in the image (which itself moves the journal), and wait until the peer is there.
 func (pl *planner) updateJournal(from, to int) {
 	a := pl.p.facts[from]
-	if i := slices.IndexFunc(pl.g.Done, func(s array.DoneStep) bool { return stepKind(s.ID) == stepMark }); i >= 0 {
-		target, _ := parsePosition(pl.g.Done[i].Args[argTarget])
-		if a.Replayed != nil && !a.Replayed.Before(target) && target.Before(*a.Replayed) {
+	if target, ok := pl.marked(a); ok {
+		if a.Replayed != nil && target.Before(*a.Replayed) {
 			pl.Reached = true
 			return
 		}
@@ -258,6 +257,16 @@ func (pl *planner) updateJournal(from, to int) {
 	pl.add(s)
 }
 
+// marked is the position that this run noted in the image. A note without a reply counts if it is there.
+func (pl *planner) marked(a facts) (Position, bool) {
+	for _, s := range pl.g.Done {
+		if stepKind(s.ID) == stepMark && (s.Outcome == array.OutcomeOK || a.Meta[metaSync] == s.Args[argTarget]) {
+			return parsePosition(s.Args[argTarget])
+		}
+	}
+	return Position{}, false
+}
+
 func positionOr(p *Position) string {
 	if p == nil {
 		return "unknown"
@@ -276,31 +285,66 @@ func (pl *planner) pause() error {
 		if err := pl.socketAt(to); err != nil {
 			return err
 		}
-		if !a.paused() {
-			pl.add(pl.d.step(from, stepPause, "note the break in the image", "image-meta", "set", img, metaPaused, "[]"))
+		// A daemon that does not replay just now may only be changing direction: it is told all the same.
+		site := func(kind string, i int) string { return kind + ":" + pl.name(i) }
+		if pl.Reached = pl.d.held(a, b) && !pl.g.NoStart || pl.g.DidOK(site(stepPause, from)) && pl.g.DidOK(site(stepStop, to)); pl.Reached {
+			return nil
 		}
-		if b.Socket != "Stopped" {
+		// The note comes last and goes first: a daemon that replays beside a note has been restarted.
+		if !pl.g.DidOK(site(stepStop, to)) {
 			pl.add(pl.socketStep(to, stepStop, "stop replaying", "stop"))
 		}
-		pl.Reached = len(pl.Steps) == 0
+		if !pl.g.DidOK(site(stepPause, from)) {
+			pl.add(pl.d.step(from, stepPause, "note the break in the image", "image-meta", "set", img, metaPaused, "[]"))
+		}
 		return nil
 	}
+	return pl.pauseSchedules(from)
+}
+
+// pauseSchedules saves the image's schedules in the image before it removes them. A note that was left
+// by a break or resume that was cut is completed, never replaced.
+func (pl *planner) pauseSchedules(from int) error {
+	a, img := pl.p.facts[from], pl.d.cfg.Image.String()
 	if len(a.Inherited) > 0 {
 		return array.Unsupported("rbd --cluster "+a.Cluster+" mirror snapshot schedule ls -R",
 			"break: the pool or the cluster has a snapshot schedule that %s inherits; removing the image's own would not pause it", img)
 	}
-	if !a.paused() {
-		saved, err := json.Marshal(append([]Schedule{}, a.Schedules...))
+	saved, err := pl.savedSchedules(from)
+	if err != nil {
+		return err
+	}
+	missing := !a.paused()
+	for _, s := range a.Schedules {
+		if !slices.Contains(saved, s) {
+			saved, missing = append(saved, s), true
+		}
+	}
+	if missing {
+		note, err := json.Marshal(append([]Schedule{}, saved...))
 		if err != nil {
 			return fmt.Errorf("schedules of %s: %w", img, err)
 		}
-		pl.add(pl.d.step(from, stepPause, "save the image's snapshot schedules in the image", "image-meta", "set", img, metaPaused, string(saved)))
+		pl.add(pl.d.step(from, stepPause, "save the image's snapshot schedules in the image", "image-meta", "set", img, metaPaused, string(note)))
 	}
 	for _, s := range a.Schedules {
 		pl.add(pl.scheduleStep(from, stepUnschedule, "remove", s))
 	}
 	pl.Reached = len(pl.Steps) == 0
 	return nil
+}
+
+// savedSchedules are those in the note of a break.
+func (pl *planner) savedSchedules(i int) ([]Schedule, error) {
+	a := pl.p.facts[i]
+	if !a.paused() {
+		return nil, nil
+	}
+	var saved []Schedule
+	if err := json.Unmarshal([]byte(a.Meta[metaPaused]), &saved); err != nil {
+		return nil, array.Refuse("", "rbd --cluster "+a.Cluster+" image-meta get "+pl.d.cfg.Image.String()+" "+metaPaused, "the schedules saved by break cannot be read: %v", err)
+	}
+	return saved, nil
 }
 
 // socketAt refuses when the target's rbd-mirror cannot be talked to.
@@ -339,28 +383,40 @@ func (pl *planner) resume() error {
 	if err != nil {
 		return err
 	}
+	if err := pl.release(from, to); err != nil {
+		return err
+	}
+	pl.Reached = len(pl.Steps) == 0
+	return nil
+}
+
+// release ends a break: the daemon goes on, or the schedules come back.
+func (pl *planner) release(from, to int) error {
 	a, b, img := pl.p.facts[from], pl.p.facts[to], pl.d.cfg.Image.String()
+	forget := pl.d.step(from, stepUnpause, "forget the break", "image-meta", "remove", img, metaPaused)
 	if pl.d.cfg.Mode == ModeJournal {
 		if err := pl.socketAt(to); err != nil {
 			return err
 		}
-		if b.Socket == "Stopped" {
+		if a.paused() {
+			pl.add(forget)
+		}
+		if b.stopped() {
 			pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
 		}
-	} else if a.paused() {
-		var saved []Schedule
-		if err := json.Unmarshal([]byte(a.Meta[metaPaused]), &saved); err != nil {
-			return array.Refuse("", "rbd --cluster "+a.Cluster+" image-meta get "+img+" "+metaPaused, "the schedules saved by break cannot be read: %v", err)
-		}
-		for _, s := range saved {
-			if !slices.Contains(a.Schedules, s) {
-				pl.add(pl.scheduleStep(from, stepSchedule, "add", s))
-			}
+		return nil
+	}
+	saved, err := pl.savedSchedules(from)
+	if err != nil {
+		return err
+	}
+	for _, s := range saved {
+		if !slices.Contains(a.Schedules, s) {
+			pl.add(pl.scheduleStep(from, stepSchedule, "add", s))
 		}
 	}
 	if a.paused() {
-		pl.add(pl.d.step(from, stepUnpause, "forget the break", "image-meta", "remove", img, metaPaused))
+		pl.add(forget)
 	}
-	pl.Reached = len(pl.Steps) == 0
 	return nil
 }

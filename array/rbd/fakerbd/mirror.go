@@ -169,10 +169,8 @@ func (w *World) cmdDemote(t target, _ []string) (string, *failed) {
 		return "", fail(16, "rbd: error demoting image to non-primary")
 	}
 	w.mirrorSnapshot(t, "demoted")
-	i.primary, i.demoted, i.sawDemotion = false, true, false
-	if t.peer != nil {
-		t.peer.demoted = false // the other side is now the older one
-	}
+	w.serial++
+	i.primary, i.demoted, i.sawDemotion, i.demotedAt = false, true, false, w.serial
 	return "Image demoted to non-primary\n", nil
 }
 

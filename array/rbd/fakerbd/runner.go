@@ -53,7 +53,9 @@ type failed struct {
 	stderr string
 }
 
-func fail(rc int, format string, args ...any) *failed { return &failed{rc, fmt.Sprintf(format, args...)} }
+func fail(rc int, format string, args ...any) *failed {
+	return &failed{rc, fmt.Sprintf(format, args...)}
+}
 
 // splitArgs takes the connection off a command line: the cluster, and the words that are left.
 func splitArgs(c run.Cmd) (name string, words []string) {
@@ -218,7 +220,9 @@ func (w *World) socket(name string, words []string) (string, *failed) {
 	switch words[2] {
 	case "status":
 		state := "Replaying"
-		if t.image.stopped || t.image.primary || t.peer == nil || !t.peer.primary {
+		// A link that is down does not show here.
+		far := w.clusters[other(c.name)].pools[t.poolName].images[t.name]
+		if t.image.stopped || t.image.primary || far == nil || !far.primary {
 			state = "Stopped"
 		}
 		return text(obj{"name": words[3], "state": state}), nil

@@ -2,6 +2,7 @@ package fakerbd
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,6 +69,7 @@ type image struct {
 	primary       bool
 	lineage       int  // what history the content belongs to
 	demoted       bool // was primary, and has not been promoted since
+	demotedAt     int  // when: the later one of two demoted sides holds the newer content
 	sawDemotion   bool // the other side's demotion has arrived here
 	version       int  // of the content, counts writes within a lineage
 	copied        int  // version that the other side had when it was last copied here
@@ -343,18 +345,18 @@ func (w *World) pull(p, far *pool, name string, src *image) {
 		i.firstCopyLeft--
 	default:
 		w.replay(i, src, far, i.firstCopyLeft == 1)
-		i.firstCopyLeft = 0
+		i.firstCopyLeft, i.demoted = 0, false
 	}
 }
 
 // pullDemotion copies the last writes of an image that was demoted over there.
 func (w *World) pullDemotion(p, far *pool, name string, src *image) {
 	i := p.images[name]
-	if i == nil || i.primary || i.stopped || i.lineage != src.lineage || i.firstCopyLeft > 0 || i.demoted {
+	if i == nil || i.primary || i.stopped || i.lineage != src.lineage || i.firstCopyLeft > 0 || i.demotedAt > src.demotedAt {
 		return
 	}
 	if w.replay(i, src, far, false) {
-		i.sawDemotion = true
+		i.sawDemotion, i.demoted = true, false
 	}
 }
 
@@ -403,4 +405,22 @@ func (w *World) report(c *cluster, p *pool) {
 			i.status = w.describe(c, p, name, i)
 		}
 	}
+}
+
+// IsPrimary says whether an image is primary on a cluster.
+func (w *World) IsPrimary(clusterName, poolName, name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.clusters[clusterName].pools[poolName].images[name]
+	return i != nil && i.primary
+}
+
+// Socket sends a word (start, stop) for an image to the admin socket of a cluster's rbd-mirror.
+func (w *World) Socket(_ context.Context, clusterName, word, spec string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.socket(clusterName, []string{"rbd", "mirror", word, spec}); err != nil {
+		return fmt.Errorf("%s", err.stderr)
+	}
+	return nil
 }
