@@ -28,10 +28,10 @@ const imageRoot = "/dev/shm"
 type session struct {
 	dir string // imageRoot/ddsgolab.PID
 
-	mu    sync.Mutex
+	mu     sync.Mutex
 	loops  map[string]bool // devices that LVM may see
 	mapped map[string]bool // mappings with a physical volume on them
-	next  int             // numbers for names
+	next   int             // numbers for names
 }
 
 // namespaceName matches a line of ip netns list that is ours: the name, the process id.
