@@ -43,6 +43,9 @@ func (t *target) update(dev blockdev.Device, send func(*stream.Cursor) io.Reader
 	if err != nil {
 		return err
 	}
+	if err := engine.KeepUndo(ctx, dir.History(), "1", tx, "vol", dev, engine.ExtractOptions{Workers: 1}); err != nil {
+		return err
+	}
 	if _, err := engine.Replay(ctx, tx, "vol", dev, engine.MergeOptions{Workers: 1}); err != nil {
 		return err
 	}
@@ -123,6 +126,11 @@ func checkCrash(t *testing.T, name string, tg *target, seed uint64, old []byte, 
 	require.True(t, bytes.Equal(v.content, after.dev.Content()), name)
 	_, err = dir.Pending()
 	require.ErrorIs(t, err, journal.ErrNotFound, name)
+	f, err := dir.History().Open("1")
+	require.NoError(t, err, name)
+	_, err = engine.Apply(t.Context(), after.dev, f, engine.MergeOptions{})
+	require.NoError(t, err, name)
+	require.True(t, bytes.Equal(old, after.dev.Content()), "%s: the undo delta leads back", name)
 }
 
 // TestCutTransfersSendLittleTwice: over any number of cuts the bytes sent stay within 1.05 x

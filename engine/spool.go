@@ -113,3 +113,18 @@ func Replay(ctx context.Context, tx *journal.Transaction, member string, dev blo
 	}
 	return r, err
 }
+
+// KeepUndo commits the undo delta of a member of a committed journal: what the device holds
+// where the journal will write. It is called before the first byte is written, and again
+// after a crash, when it leaves what is there as it is: by then the device may be half new.
+func KeepUndo(ctx context.Context, h *journal.History, name string, tx *journal.Transaction, member string, dev blockdev.Device, opt ExtractOptions) error {
+	m, ok := tx.Member(member)
+	if !ok {
+		return fmt.Errorf("member %q: %w", member, journal.ErrNotFound)
+	}
+	open := func() (io.ReadCloser, error) { return tx.Open(member) }
+	return h.Write(name, journal.Bound(m.Header), func(w io.Writer) error {
+		_, err := Undo(ctx, w, dev, m.Header, DeltaExtents{Open: open}, opt)
+		return err
+	})
+}

@@ -17,6 +17,7 @@
 //	                              their first byte before a transfer goes on behind them
 //	DIR/committed/MEMBER.delta    the members of the journal
 //	DIR/committed/commit.json     what was committed; its checksum covers it
+//	DIR/history/NAME.delta        undo deltas, where they are kept (History)
 //	DIR/trash/                    what is being deleted; emptied by Open
 //
 // # Commit
