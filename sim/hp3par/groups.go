@@ -225,6 +225,9 @@ func (m *machine) dismiss(g *group, vol string, keepSnap, removeSecondary bool) 
 	if keepSnap && removeSecondary {
 		return errConflict("keepSnap")
 	}
+	if removeSecondary && !g.array.mirror {
+		return errNotSimulated("removing a secondary volume while mirror_config is off")
+	}
 	if err := m.mayConfigure(g); err != nil {
 		return err
 	}
