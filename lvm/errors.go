@@ -29,6 +29,8 @@ var (
 	ErrHeld = errors.New("held open by another process")
 	// ErrPendingTable: a table that somebody else loaded waits for the next resume.
 	ErrPendingTable = errors.New("has a pending inactive table")
+	// ErrMiswired: the kernel does not run what the metadata says.
+	ErrMiswired = errors.New("device-mapper and metadata disagree")
 	// ErrNotSnapshot: the device or volume is no classic snapshot.
 	ErrNotSnapshot = errors.New("not a snapshot")
 	// ErrBadName: a name or tag that LVM would not take, or that would be read as an option.

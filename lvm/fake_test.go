@@ -11,6 +11,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/cow"
+	"github.com/ddsgo/ddsgo/internal/run"
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/lvm/lvmfake"
 )
@@ -176,6 +177,7 @@ func TestFakeCrashAtEveryPoint(t *testing.T) {
 			require.Equal(t, []string{"my-data", "s1"}, names(lvs), "point %d", n)
 			s1, err := l.Find(t.Context(), "/dev/vg-a/s1")
 			require.NoError(t, err)
+			require.NoError(t, l.CheckWiring(t.Context(), origin, s1))
 			before := content(t, opened(t, m, s1.Path))
 			write(t, opened(t, m, origin.Path), 0, 7, mb)
 			require.Equal(t, before, content(t, opened(t, m, s1.Path)))
@@ -199,6 +201,22 @@ func TestFakePendingTable(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, did.Steps, 2)
 	write(t, opened(t, m, origin.Path), 0, 1, 4096)
+}
+
+// A snapshot that LVM reports as good while its origin was resumed into a table that bypasses it.
+func TestFakeMiswired(t *testing.T) {
+	ctx := t.Context()
+	m, l, origin := machine(t)
+	s, err := l.CreateSnapshot(ctx, origin, ours("s"))
+	require.NoError(t, err)
+	require.NoError(t, l.CheckWiring(ctx, origin, s))
+	m.LoadPending(origin.Path)
+	_, err = m.Run(ctx, run.Cmd{Name: "dmsetup", Args: []string{"resume", origin.DMName}})
+	require.NoError(t, err)
+	s, err = l.Find(ctx, s.Path)
+	require.NoError(t, err)
+	require.True(t, s.SnapshotOf(origin) && !s.Invalid())
+	require.ErrorIs(t, l.CheckWiring(ctx, origin, s), lvm.ErrMiswired)
 }
 
 func TestFakeRefusesUnknownCommandLines(t *testing.T) {

@@ -254,6 +254,7 @@ func TestKilledCreation(t *testing.T) {
 		require.NoError(t, l.DM().Suspend(ctx, origin.DMName), state)
 		require.NoError(t, l.DM().Resume(ctx, origin.DMName), state)
 		if made {
+			require.NoError(t, l.CheckWiring(ctx, origin, s), state)
 			requireFrozen(t, s, path)
 			require.NoError(t, l.Remove(ctx, s))
 		}

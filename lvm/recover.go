@@ -87,19 +87,25 @@ func (l *LVM) freeOrigin(ctx context.Context, info Info, r *Recovery) error {
 }
 
 // finishCommitted finishes a creation that was killed after LVM's commit: the metadata has the snapshot, the kernel has
-// the new tables loaded and not yet in use. Resuming the devices from the bottom up is what LVM was going to do.
+// the new tables loaded and not, or not all, in use. Resuming the devices from the bottom up is what LVM was going to
+// do. Dropping the origin's table instead would leave a snapshot that looks good and does not see the origin's writes.
 func (l *LVM) finishCommitted(ctx context.Context, origin LV, lvs []LV, spec RecoverSpec, r *Recovery) error {
-	d := l.DM()
-	all, err := d.List(ctx)
+	all, err := l.DM().List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, snap := range SnapshotsOf(lvs, origin) {
-		pending := []string{origin.DMUUID(layerReal), snap.DMUUID(layerCow), snap.DMUUID(""), origin.DMUUID("")}
-		if !spec.Ours(snap) || !hasPending(all, snap.DMUUID("")) {
+		if !spec.Ours(snap) {
 			continue
 		}
-		for _, uuid := range pending {
+		unfinished, err := l.unfinished(ctx, all, origin, snap)
+		if err != nil {
+			return err
+		}
+		if !unfinished {
+			continue
+		}
+		for _, uuid := range []string{origin.DMUUID(layerReal), snap.DMUUID(layerCow), snap.DMUUID(""), origin.DMUUID("")} {
 			info, ok := byDMUUID(all, uuid)
 			if !ok || !info.Inactive && !info.Suspended {
 				continue
@@ -113,9 +119,56 @@ func (l *LVM) finishCommitted(ctx context.Context, origin LV, lvs []LV, spec Rec
 	return nil
 }
 
-func hasPending(all []Info, uuid string) bool {
-	info, ok := byDMUUID(all, uuid)
-	return ok && info.Inactive
+// unfinished reports whether the tables of a committed snapshot still wait: its own, or that of an origin which does
+// not serve as one yet.
+func (l *LVM) unfinished(ctx context.Context, all []Info, origin, snap LV) (bool, error) {
+	if info, ok := byDMUUID(all, snap.DMUUID("")); !ok {
+		return false, nil // not active
+	} else if info.Inactive {
+		return true, nil
+	}
+	info, ok := byDMUUID(all, origin.DMUUID(""))
+	if !ok || !info.Inactive {
+		return false, nil
+	}
+	targets, err := l.DM().Table(ctx, info.Name)
+	if err != nil {
+		return false, err
+	}
+	return len(targets) != 1 || targets[0].Type != "snapshot-origin", nil
+}
+
+// CheckWiring makes sure that an active snapshot sees the writes to its origin: the origin serves as a snapshot-origin
+// over the same device that the snapshot reads, and the snapshot's store is its own. LVM's report cannot tell: it
+// shows the metadata, and after a killed command or a wrong resume the kernel may run something else.
+func (l *LVM) CheckWiring(ctx context.Context, origin, snap LV) error {
+	d := l.DM()
+	above, err := d.Table(ctx, origin.DMName)
+	if err != nil {
+		return err
+	}
+	below, err := d.Table(ctx, snap.DMName)
+	if err != nil {
+		return err
+	}
+	store, err := d.Info(ctx, snap.DMName+layerCow)
+	if err != nil {
+		return err
+	}
+	bad := func(what string) error {
+		return fmt.Errorf("snapshot %s: %w: %s; it does not hold one point in time of %s: remove it", snap, ErrMiswired, what, origin)
+	}
+	switch {
+	case len(above) != 1 || above[0].Type != "snapshot-origin" || len(above[0].Args) < 1:
+		return bad(fmt.Sprintf("%s is not served as a snapshot origin", origin.DMName))
+	case len(below) != 1 || below[0].Type != "snapshot" || len(below[0].Args) < 2:
+		return bad(fmt.Sprintf("%s is not served as a snapshot", snap.DMName))
+	case above[0].Args[0] != below[0].Args[0]:
+		return bad(fmt.Sprintf("it reads device %s, the origin writes to %s", below[0].Args[0], above[0].Args[0]))
+	case below[0].Args[1] != fmt.Sprintf("%d:%d", store.Major, store.Minor) || store.UUID != snap.DMUUID(layerCow):
+		return bad(fmt.Sprintf("its exception store is device %s, not %s", below[0].Args[1], store.Name))
+	}
+	return nil
 }
 
 func byDMUUID(all []Info, uuid string) (Info, bool) {

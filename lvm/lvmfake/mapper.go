@@ -285,7 +285,7 @@ func (m *Machine) LoadPending(path string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.find(path)
-	d.inactive = &table{kind: "snapshot-origin", vol: d.live.vol, real: &device{name: "nothing"}}
+	d.inactive = &table{kind: "snapshot-origin", vol: d.live.vol, real: &device{name: "nothing", minor: 999}}
 }
 
 // StartMerge puts a snapshot and its origin into the state of a merge that waits for the next activation.
