@@ -279,6 +279,12 @@ func (r *RBD) validate(p *ast.MappingValueNode) List {
 	if len(r.Images) == 0 {
 		c.fail([]string{"images"}, "images is missing: at least one image")
 	}
+	if r.Namespace != "" {
+		c.fail([]string{"namespace"}, "namespaces are not supported yet")
+	}
+	if len(r.Schedules) > 0 && r.Mode == "journal" {
+		c.fail([]string{"schedules"}, "schedules is for mode snapshot")
+	}
 	c.pair(r.Sites.Names())
 	for _, s := range r.Sites {
 		if s.Of.Cluster == "" && s.Of.Conf == "" {

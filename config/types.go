@@ -198,7 +198,8 @@ type RBD struct {
 	Mode         string         `yaml:"mode"` // journal or snapshot
 	Pool         string         `yaml:"pool"`
 	Namespace    string         `yaml:"namespace,omitempty"`
-	Images       []string       `yaml:"images"`
+	Images       []string       `yaml:"images"`              // several are handled one by one; "*": all mirrored ones
+	Schedules    []string       `yaml:"schedules,omitempty"` // mode snapshot: intervals as Ceph takes them (5m, 1h, 1d)
 	SyncMaxDelay Duration       `yaml:"sync_max_delay,omitempty"`
 	Sites        Sites[RBDSite] `yaml:"sites"`
 }
@@ -208,6 +209,7 @@ type RBDSite struct {
 	Cluster           string `yaml:"cluster"`
 	Conf              string `yaml:"conf,omitempty"`
 	User              string `yaml:"user,omitempty"`
+	PeerUser          string `yaml:"peer_user,omitempty"` // as whom the other side's rbd-mirror comes here; default admin
 	MirrorAdminSocket string `yaml:"mirror_admin_socket,omitempty"`
 }
 

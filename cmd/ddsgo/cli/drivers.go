@@ -33,6 +33,7 @@ type openDriver func(ctx context.Context, env environment, r config.Resource) (a
 func drivers() map[string]openDriver {
 	return map[string]openDriver{
 		config.DriverLVM: openLVM,
+		config.DriverRBD: openRBD,
 	}
 }
 

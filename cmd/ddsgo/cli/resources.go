@@ -33,7 +33,15 @@ func (sel *selection) addFlags(cmd *cobra.Command) {
 }
 
 // names resolves the arguments. Every name is checked before anything is done to one.
-func (sel *selection) names(cfg *config.Config, args []string, noneIsAll bool) ([]string, error) {
+func (sel *selection) names(ctx context.Context, cfg *config.Config, args []string, noneIsAll bool) ([]string, error) {
+	names, err := sel.resources(cfg, args, noneIsAll)
+	if err != nil {
+		return nil, err
+	}
+	return eachImage(ctx, cfg, names)
+}
+
+func (sel *selection) resources(cfg *config.Config, args []string, noneIsAll bool) ([]string, error) {
 	if sel.parallel < 1 {
 		return nil, failure.Usage("--parallel %d: at least 1", sel.parallel)
 	}
@@ -48,7 +56,7 @@ func (sel *selection) names(cfg *config.Config, args []string, noneIsAll bool) (
 	}
 	var names []string
 	for _, n := range args {
-		if _, ok := cfg.Resources[n]; !ok {
+		if !named(cfg, n) {
 			return nil, failure.Usage("unknown resource %q; known: %s", n, known(cfg))
 		}
 		if !slices.Contains(names, n) {
