@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -146,6 +148,7 @@ func (o *extractOptions) print(g *globals, s streams, r report.Extract) error {
 // whole and durable; commit gets the error so far and returns what came of it.
 func openOutput(s streams, path string) (io.Writer, func(error) error, error) {
 	if path == "" || path == "-" {
+		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error with a message, no silent death
 		return s.out, func(err error) error { return err }, nil
 	}
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {

@@ -105,26 +105,44 @@ func (x *extractSource) identify(ctx context.Context, o extractOptions) (err err
 	if x.newer, err = resolveSnapshot(ctx, o.source); err != nil {
 		return err
 	}
-	if x.newer != nil {
-		lv := x.newer.lv
-		if lv.Plain() || lv.Origin == "" && !lv.Snapshot() && !o.full {
-			return failure.Refused(o.source, "it is no snapshot: reading a live volume gives no single point in time",
-				"lvcreate --snapshot, and name the snapshot")
-		}
-		if lv.Snapshot() {
-			x.header.To = generationOf(lv)
-		}
-		if err := x.newer.valid(ctx); err != nil {
+	if !o.full {
+		if x.older, err = resolveSnapshot(ctx, o.cow); err != nil {
 			return err
 		}
 	}
-	if o.full {
+	if x.older != nil {
+		if err := x.related(o); err != nil {
+			return err
+		}
+	}
+	switch {
+	case x.newer == nil:
 		return nil
+	case x.newer.lv.Snapshot():
+		x.header.To = generationOf(x.newer.lv)
+		return x.newer.valid(ctx)
+	case o.full:
+		return x.claim(o.source)
+	case x.newer.lv.Plain():
+		return failure.Refused(o.source, "it is no snapshot: reading a live volume gives no single point in time",
+			"lvcreate --snapshot, and name the snapshot")
 	}
-	if x.older, err = resolveSnapshot(ctx, o.cow); err != nil || x.older == nil {
-		return err
+	return nil // a thin snapshot, for example: LVM knows no single origin
+}
+
+// claim makes sure that nobody writes to a volume that is no snapshot while it is read.
+func (x *extractSource) claim(path string) error {
+	d, err := blockdev.Open(path, blockdev.Options{Exclusive: true})
+	if errors.Is(err, blockdev.ErrInUse) {
+		return failure.With(failure.CodeRefused, path, "it is no snapshot and in use: reading a live volume gives no single point in time",
+			"lvcreate --snapshot, and name the snapshot", err)
 	}
-	return x.related(o)
+	if err != nil {
+		return openFailure(path, "source", err)
+	}
+	old := x.disk
+	x.disk = d
+	return old.Close()
 }
 
 // related refuses two devices that do not belong together.
