@@ -118,7 +118,9 @@ func runMerge(ctx context.Context, g *globals, s streams, o mergeOptions) error 
 			fmt.Fprintln(s.err, "ddsgo: warning:", w)
 		}
 	}
+	start := time.Now()
 	r, err := m.run(ctx, tx)
+	r.Finish(start, r.DataBytes+r.ZeroBytes)
 	m.progress.done()
 	if err != nil {
 		return mergeError(o.dest, err)
@@ -275,9 +277,11 @@ func (m *merging) writeJournalled(ctx context.Context) (report.Merge, error) {
 			return report.Merge{}, err
 		}
 	}
-	if _, err := m.apply(ctx, tx); err != nil {
+	written, err := m.apply(ctx, tx)
+	if err != nil {
 		return report.Merge{}, err
 	}
+	got.Report.WriteSeconds = written.WriteSeconds
 	return got.Report, nil
 }
 
