@@ -42,6 +42,12 @@ func FuzzCommandLine(f *testing.F) {
 		local(s, 0, "opensvc", p)
 		local(s, 1, "opensvc", q)
 		require.NoError(t, s.Advance(time.Hour))
+		for _, a := range s.m.arrays {
+			for _, x := range a.tasks {
+				ended := x.status != taskActive || x.due.After(s.m.now)
+				require.True(t, ended, "task %d (%s) never ends", x.id, x.name)
+			}
+		}
 		for _, pair := range s.m.pairs {
 			if a, b := pair.sides[0], pair.sides[1]; a != nil && b != nil {
 				require.False(t, a.writable() && b.writable())
