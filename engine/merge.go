@@ -35,7 +35,7 @@ type MergeOptions struct {
 // only after Merge returned nil. Everything is durable then.
 func Merge(ctx context.Context, dev blockdev.Device, r io.Reader, opt MergeOptions) (report.Merge, error) {
 	pump := newReadPump(ctx, r)
-	defer pump.abort(nil)
+	defer pump.stop()
 	m := merger{dev: dev, opt: opt, phase: "writing", start: time.Now()}
 	return m.run(ctx, pump, pump.abort)
 }

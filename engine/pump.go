@@ -9,6 +9,21 @@ import (
 	"github.com/ddsgo/ddsgo/stream"
 )
 
+// pumpGrace is how long an ended pump waits for its goroutine, which may be inside a call of
+// the pipe's. Most pipes are used by one goroutine at a time, so their owner should find it
+// gone; only a peer that neither reads nor writes makes it stay.
+const pumpGrace = 200 * time.Millisecond
+
+// gone waits for the end of a pump's goroutine.
+func gone(ended <-chan struct{}) {
+	t := time.NewTimer(pumpGrace)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+}
+
 // pumpSize is the size of each of a pump's two buffers.
 const pumpSize = 256 << 10
 
@@ -20,7 +35,8 @@ type writePump struct {
 	abort context.CancelCauseFunc // ends a Write that waits, and the goroutine
 	full  chan []byte             // closed by Flush
 	empty chan []byte
-	done  chan error // the goroutine's end
+	done  chan error // what the goroutine ended with
+	ended chan struct{}
 	cur   []byte
 	err   error
 
@@ -29,7 +45,7 @@ type writePump struct {
 }
 
 func newWritePump(ctx context.Context, w io.Writer) *writePump {
-	p := &writePump{full: make(chan []byte, 1), empty: make(chan []byte, 2), done: make(chan error, 1)}
+	p := &writePump{full: make(chan []byte, 1), empty: make(chan []byte, 2), done: make(chan error, 1), ended: make(chan struct{})}
 	p.ctx, p.abort = context.WithCancelCause(ctx)
 	p.empty <- nil // allocated when first used
 	p.empty <- nil
@@ -38,6 +54,7 @@ func newWritePump(ctx context.Context, w io.Writer) *writePump {
 }
 
 func (p *writePump) run(w io.Writer) {
+	defer close(p.ended)
 	for b := range p.full {
 		start := time.Now()
 		n, err := w.Write(b)
@@ -119,6 +136,7 @@ func (p *writePump) Close() error {
 	flushErr := p.Flush()
 	close(p.full)
 	if flushErr != nil {
+		gone(p.ended)
 		return flushErr
 	}
 	select {
@@ -136,6 +154,7 @@ type readPump struct {
 	full  chan []byte             // closed after the last
 	empty chan []byte
 	end   error // set before full is closed
+	ended chan struct{}
 	cur   []byte
 	buf   []byte
 	front []byte
@@ -164,13 +183,13 @@ func Peek(ctx context.Context, r io.Reader) (*Incoming, error) {
 func (in *Incoming) Read(b []byte) (int, error) { return in.pump.Read(b) }
 
 // Close gives the delta up: what still comes is not read.
-func (in *Incoming) Close() { in.pump.abort(context.Canceled) }
+func (in *Incoming) Close() { in.pump.stop() }
 
 func newReadPump(ctx context.Context, r io.Reader) *readPump {
 	if in, ok := r.(*Incoming); ok {
 		return in.pump
 	}
-	p := &readPump{full: make(chan []byte, 2), empty: make(chan []byte, 2)}
+	p := &readPump{full: make(chan []byte, 2), empty: make(chan []byte, 2), ended: make(chan struct{})}
 	p.ctx, p.abort = context.WithCancelCause(ctx)
 	p.empty <- nil
 	p.empty <- nil
@@ -179,6 +198,7 @@ func newReadPump(ctx context.Context, r io.Reader) *readPump {
 }
 
 func (p *readPump) run(r io.Reader) {
+	defer close(p.ended)
 	defer close(p.full)
 	for {
 		select {
@@ -197,6 +217,12 @@ func (p *readPump) run(r io.Reader) {
 			}
 		}
 	}
+}
+
+// stop ends the pump; what still comes is not read.
+func (p *readPump) stop() {
+	p.abort(nil)
+	gone(p.ended)
 }
 
 // unread puts b in front of what comes.

@@ -38,7 +38,7 @@ type Received struct {
 func Receive(ctx context.Context, w io.Writer, r io.Reader, opt ReceiveOptions) (Received, error) {
 	start := time.Now()
 	pump := newReadPump(ctx, r)
-	defer pump.abort(nil)
+	defer pump.stop()
 	head := &headerTap{r: pump, on: true}
 	in, err := openIntake(head, pump.abort, stream.DecoderOptions{At: opt.Resume, Head: opt.Head}, opt.Workers)
 	if err != nil {

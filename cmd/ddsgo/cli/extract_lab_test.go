@@ -95,8 +95,9 @@ func TestExtractMergeOnLVM(t *testing.T) {
 
 		// an overflowed snapshot
 		tiny := labSnapshot(t, src, "tiny", 4*mib, chunk)
+		snap4 := labSnapshot(t, src, "s4", 16*mib, chunk)
 		lab.Fill(t, src, 5, 12*mib)
-		labRun(t, failure.CodeOverflow, nil, "extract", "--cow", vg.Mapper("tiny")+"-cow", "--source", snap3)
+		labRun(t, failure.CodeOverflow, nil, "extract", "--cow", vg.Mapper("tiny")+"-cow", "--source", snap4)
 		labRun(t, failure.CodeOverflow, nil, "extract", "--full", "--source", tiny)
 	}
 }
