@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -199,7 +198,12 @@ func (p *pair) disaster() {
 	require.NoError(t, lab.Primary.Start(t.Context()))
 	require.NoError(t, lab.Primary.StartMirror())
 
-	o = p.observe()
+	// After a kill -9 the first operations wait for the placement groups, and the watchers of the time
+	// before are remembered for 30 s.
+	require.Eventually(t, func() bool {
+		o = p.observe()
+		return o.AllReachable() && o.Side(home).Writers == array.No
+	}, 2*time.Minute, time.Second)
 	require.Len(t, o.Primaries(), 2)
 	require.Equal(t, array.ReplicationError, o.Replication)
 	sum, err = p.run(array.Goal{Verb: array.Failback}, time.Minute)
@@ -221,5 +225,3 @@ func (p *pair) disaster() {
 	p.identical()
 	p.write4k(lab.Primary)
 }
-
-var _ = fmt.Sprint

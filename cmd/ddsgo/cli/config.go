@@ -34,8 +34,8 @@ func newConfigCommand(g *globals, s streams) *cobra.Command {
 }
 
 // newConfigImportCommands are the foreign configurations that can be read.
-func newConfigImportCommands(_ *globals, _ streams) []*cobra.Command {
-	return nil
+func newConfigImportCommands(_ *globals, s streams) []*cobra.Command {
+	return []*cobra.Command{newConfigImportCinderCommand(s)}
 }
 
 func newConfigCheckCommand(g *globals, s streams) *cobra.Command {
