@@ -35,9 +35,13 @@
 //	killed lvcreate -s      plain LV with the run's tag; the origin may have a pending table and may be suspended;
 //	                        "-real" without a live table. A resume of the origin then would answer every write with EIO:
 //	                        clear first (Recover)
+//	  the same, later       committed: the report shows a good snapshot, but the origin is suspended and the tables of
+//	                        both are pending. Finished by resuming "-real", "-cow", snapshot, origin (Recover); its
+//	                        device nodes may be missing
 //	half lvremove           the snapshot is a plain, inactive LV without origin; when its "-cow" was held open, that device
 //	                        stays as an orphan, and later blocks lvcreate under the same name ("Manual intervention required")
 //	overflowed              attr state I or S, dm status Invalid; percent 100 alone is not yet that
+//	miswired                the report shows a good snapshot, but its origin runs a table that bypasses it (CheckWiring)
 //	merging                 attr type S (snapshot) and O (origin); the exception store drains, so it says nothing about changes
 //
 // # Not guaranteed

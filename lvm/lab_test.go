@@ -255,6 +255,8 @@ func TestKilledCreation(t *testing.T) {
 		require.NoError(t, l.DM().Resume(ctx, origin.DMName), state)
 		if made {
 			require.NoError(t, l.CheckWiring(ctx, origin, s), state)
+			requireNode(t, s.CowPath(), state)
+			requireNode(t, s.Path, state)
 			requireFrozen(t, s, path)
 			require.NoError(t, l.Remove(ctx, s))
 		}
@@ -390,4 +392,10 @@ func await(t *testing.T, done func() bool, what string) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	t.Fatal("did not come true within a minute: " + what)
+}
+
+func requireNode(t *testing.T, path, state string) {
+	t.Helper()
+	_, err := os.Stat(path)
+	require.NoError(t, err, state)
 }

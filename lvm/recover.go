@@ -30,6 +30,7 @@ type RecoverSpec struct {
 //
 //   - the origin itself: a pending table, a suspension
 //   - plain volumes that are ours, with the devices under them
+//   - device nodes of our snapshots that are missing
 //   - devices without use that are named after the origin ("-real") or after one of ours ("-cow")
 //
 // and nothing else. Where nothing is wrong it does nothing and says so with no steps. Afterwards the origin serves I/O
@@ -64,7 +65,38 @@ func (l *LVM) Recover(ctx context.Context, origin LV, spec RecoverSpec) (Recover
 	if err := l.removePlain(ctx, origin, lvs, spec, &r); err != nil {
 		return r, err
 	}
-	return r, l.removeUnused(ctx, origin, spec, &r)
+	if err := l.removeUnused(ctx, origin, spec, &r); err != nil {
+		return r, err
+	}
+	return r, l.makeNodes(ctx, origin, spec, &r)
+}
+
+// makeNodes makes the device nodes that a killed lvcreate did not come to, on machines without udev.
+func (l *LVM) makeNodes(ctx context.Context, origin LV, spec RecoverSpec, r *Recovery) error {
+	lvs, err := l.Report(ctx, origin.VG)
+	if err != nil {
+		return err
+	}
+	for _, snap := range SnapshotsOf(lvs, origin) {
+		if !spec.Ours(snap) || !snap.Active() || snap.Path == "" {
+			continue
+		}
+		// By path: dmsetup looks at the node's number, so it does not find a node that is not there.
+		if _, err := l.DM().Info(ctx, snap.Path); !errors.Is(err, ErrNotFound) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := l.change(ctx, "make device nodes of", origin.VG, "lvm", "vgmknodes", origin.VG); err != nil {
+			return err
+		}
+		if err := l.change(ctx, "make device nodes of", snap.FullName(), "dmsetup", "mknodes", snap.DMName+layerCow); err != nil {
+			return err
+		}
+		r.did("made the device nodes of %s", snap)
+	}
+	return nil
 }
 
 // freeOrigin drops the pending table, then ends a suspension. In the other order the resume would take an empty table
