@@ -56,6 +56,10 @@ func newWritePump(ctx context.Context, w io.Writer) *writePump {
 func (p *writePump) run(w io.Writer) {
 	defer close(p.ended)
 	for b := range p.full {
+		if p.ctx.Err() != nil {
+			p.done <- context.Cause(p.ctx) // what is left of an aborted delta is not worth writing
+			return
+		}
 		start := time.Now()
 		n, err := w.Write(b)
 		p.busy.Add(int64(time.Since(start)))
@@ -140,9 +144,11 @@ func (p *writePump) Close() error {
 		return flushErr
 	}
 	select {
-	case p.err = <-p.done:
+	case <-p.ended:
+		p.err = <-p.done
 	case <-p.ctx.Done():
 		p.err = context.Cause(p.ctx)
+		gone(p.ended)
 	}
 	return p.err
 }
