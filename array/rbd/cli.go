@@ -150,8 +150,25 @@ func query[T any](ctx context.Context, c *CLI, args ...string) (T, error) {
 	if err != nil {
 		return v, err
 	}
+	return decode[T](c, out, c.short(args))
+}
+
+// cephQuery is query for the ceph program.
+func cephQuery[T any](ctx context.Context, c *CLI, words ...string) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.times.Call)
+	defer cancel()
+	out, err := c.run(ctx, c.cephCommand(words...), c.cephShown(words))
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decode[T](c, out, c.cephShown(words))
+}
+
+func decode[T any](c *CLI, out []byte, shown string) (T, error) {
+	var v T
 	if err := json.Unmarshal(out, &v); err != nil {
-		return v, fmt.Errorf("cluster %s: %s: %w: %w: %.80q", c.cluster.Name, c.short(args), ErrBadAnswer, err, out)
+		return v, fmt.Errorf("cluster %s: %s: %w: %w: %.80q", c.cluster.Name, shown, ErrBadAnswer, err, out)
 	}
 	return v, nil
 }

@@ -241,18 +241,34 @@ func (d *Driver) readUsers(ctx context.Context, c *CLI, f *facts) error {
 			f.Held = &locks[0]
 		}
 	}
-	all = slices.DeleteFunc(all, func(w string) bool { return slices.Contains(daemons, w) })
-	if len(all) == 0 {
-		return nil
+	f.Watchers, err = c.staying(ctx, d.cfg.Image, slices.DeleteFunc(all, func(w string) bool { return slices.Contains(daemons, w) }))
+	return err
+}
+
+// staying are those of the watchers that are still there after watchAgain.
+func (c *CLI) staying(ctx context.Context, img Image, seen []string) ([]string, error) {
+	if len(seen) == 0 {
+		return nil, nil
 	}
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-time.After(watchAgain):
 	}
-	again, err := c.Watchers(ctx, d.cfg.Image)
-	f.Watchers = slices.DeleteFunc(all, func(w string) bool { return !slices.Contains(again, w) })
-	return err
+	again, err := c.Watchers(ctx, img)
+	return slices.DeleteFunc(seen, func(w string) bool { return !slices.Contains(again, w) }), err
+}
+
+// Users lists who has the image open, without passers-by and, where they can be told, rbd-mirror.
+func (c *CLI) Users(ctx context.Context, img Image) ([]string, error) {
+	all, err := c.Watchers(ctx, img)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	if daemons, err := c.mirrorDaemons(ctx, img.Pool); err == nil {
+		all = slices.DeleteFunc(all, func(w string) bool { return slices.Contains(daemons, w) })
+	}
+	return c.staying(ctx, img, all)
 }
 
 func (f *facts) setStatus(s Status, now time.Time) {

@@ -28,12 +28,13 @@ type extractOptions struct {
 	readers   int
 	dryRun    bool
 	dds       bool // the original's options and report
+	rbd       rbdOptions
 }
 
 func newExtractCommand(g *globals, s streams) *cobra.Command {
 	var o extractOptions
 	cmd := &cobra.Command{
-		Use:   "extract {--cow DEV | --full} --source DEV [-o FILE]",
+		Use:   "extract {--cow DEV | --full} --source DEV [-o FILE] | --rbd POOL/IMAGE [--from SNAP] --to SNAP [-o FILE]",
 		Short: "Write what changed in a volume, as a delta",
 		Long: `Write the chunks that a snapshot's exception store (--cow) lists as changed, with
 the content that --source has for them, as a delta to standard output or a file.
@@ -49,6 +50,7 @@ EXAMPLES
   ddsgo extract --cow /dev/mapper/vg-snap1-cow --source /dev/vg/snap2 | ssh dr1 ddsgo merge --dest /dev/vg/data
   ddsgo extract --full --source /dev/vg/snap1 -o data.delta
   ddsgo extract --cow /dev/mapper/vg-snap1-cow --source /dev/vg/snap2 --dry-run
+  ddsgo extract --rbd volumes/data --from monday --to tuesday | ssh dr1 ddsgo merge --dest /dev/vg/data
 
 EXIT STATUS
   0 done; 1 failed (no reader accepts what was written); 4 usage; 14 the snapshot
@@ -66,6 +68,7 @@ EXIT STATUS
 	f.IntVar(&o.workers, "workers", 0, "encoders (default: one per processor, at most 4)")
 	f.IntVar(&o.readers, "readers", 0, "reads in flight (default: 4 on files, 16 on block devices)")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "read the table and report what would be sent")
+	o.rbd.addSourceFlags(cmd)
 	return cmd
 }
 
@@ -75,6 +78,13 @@ func (o *extractOptions) validate(s streams) error {
 		return failure.Usage("extract: --source is missing: the snapshot whose content is sent")
 	case o.full == (o.cow != ""):
 		return failure.Usage("extract: give either --cow (what changed) or --full")
+	}
+	return o.validateTransfer(s)
+}
+
+// validateTransfer checks what every source has.
+func (o *extractOptions) validateTransfer(s streams) error {
+	switch {
 	case o.frameSize < stream.MinFrameSize || o.frameSize > stream.MaxFrameSize || o.frameSize%stream.MinFrameSize != 0:
 		return failure.Usage("extract: --frame-size %d: want a multiple of %d up to %d", o.frameSize, stream.MinFrameSize, stream.MaxFrameSize)
 	}
@@ -88,6 +98,9 @@ func (o *extractOptions) validate(s streams) error {
 }
 
 func runExtract(ctx context.Context, g *globals, s streams, o extractOptions) error {
+	if o.rbd.image != "" || o.rbd.from != "" || o.rbd.to != "" {
+		return runExtractRBD(ctx, g, s, o)
+	}
 	if err := o.validate(s); err != nil {
 		return err
 	}
@@ -119,7 +132,11 @@ func runExtract(ctx context.Context, g *globals, s streams, o extractOptions) er
 
 // plan is --dry-run.
 func (o *extractOptions) plan(g *globals, s streams, src *extractSource) error {
-	h, err := engine.CompleteHeader(src, src.header)
+	return o.planOf(g, s, src, src.header)
+}
+
+func (o *extractOptions) planOf(g *globals, s streams, src engine.Source, h stream.Header) error {
+	h, err := engine.CompleteHeader(src, h)
 	if err != nil {
 		return transferError(o.source, err)
 	}

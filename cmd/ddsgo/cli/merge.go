@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type mergeOptions struct {
 	direct    bool
 	dryRun    bool
 	dds       bool // the original's options and report
+	rbd       rbdOptions
 }
 
 func newMergeCommand(g *globals, s streams) *cobra.Command {
@@ -50,6 +52,7 @@ EXAMPLES
   ssh prod ddsgo extract --cow /dev/mapper/vg-snap1-cow --source /dev/vg/snap2 | ddsgo merge --dest /dev/vg/data
   ddsgo merge --dest copy.img data.delta
   ddsgo merge --dest /dev/vg/data --dry-run < data.delta
+  ddsgo merge --dest rbd:volumes/copy data.delta    # ends in a snapshot, POOL/IMAGE@ddsgo.HASH
 
 EXIT STATUS
   0 done, everything is durable; 1 failed; 4 usage; 11 another merge is at work;
@@ -66,10 +69,11 @@ FILES
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.dest, "dest", "", "block device or file to write to")
+	f.StringVar(&o.dest, "dest", "", "block device or file to write to, or rbd:POOL/IMAGE")
 	f.BoolVar(&o.forceBase, "force-base", false, "write it whatever the device is stamped with")
 	f.BoolVar(&o.direct, "direct", false, "write while it arrives, without a journal")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "read the header and say what would be done")
+	o.rbd.addClusterFlags(cmd)
 	return cmd
 }
 
@@ -93,6 +97,9 @@ const memberName = "delta"
 func runMerge(ctx context.Context, g *globals, s streams, o mergeOptions) error {
 	if o.dest == "" {
 		return failure.Usage("merge: --dest is missing: the block device or file to write to")
+	}
+	if strings.HasPrefix(o.dest, rbdDest) {
+		return runMergeRBD(ctx, g, s, o)
 	}
 	in, closeInput, err := openInput(ctx, s, o.input)
 	if err != nil {
