@@ -104,7 +104,7 @@ quiet "$ddsgo" config check
 # put MB: files of MB megabytes, half of them compressible, under the load's own directory.
 put() { mkdir -p "$mnt/$1"; head -c "$2"M /dev/urandom >"$mnt/$1/random.$RANDOM"; yes "line $RANDOM of a log" | head -c "$2"M >"$mnt/$1/log.$RANDOM"; }
 compare() {
-	snap=$(lvm lvs --noheadings -o lv_path -S 'lv_role=~snapshot' "${name}a" | tr -d ' ')
+	snap=$(lvm lvs --noheadings -o lv_path -S 'lv_attr=~^s' "${name}a" | tr -d ' ')
 	cmp "$snap" "$dst" || fail "the copy differs from the snapshot"
 	[ "$(wc -w <<<"$snap")" = 1 ] || fail "left over: $snap"
 	echo "compared byte for byte: the copy equals the snapshot of its point in time"
