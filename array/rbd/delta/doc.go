@@ -29,5 +29,5 @@
 // A cut import leaves HEAD a mixture without a snapshot. Readers therefore take POOL/IMAGE@SNAPSHOT,
 // never HEAD; and the same delta, kept in the journal, is applied again.
 //
-// Imports are sequential and driven from one goroutine at a time. Namespaces are not supported.
+// Namespaces are not supported.
 package delta

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/blockdev"
@@ -179,11 +180,12 @@ func (t *Target) Make(ctx context.Context, size int64) error {
 	return t.cli.CreateBytes(ctx, t.Image, size)
 }
 
-// Device is one import: what is written to it goes to rbd import-diff, and Sync ends it. It reads
-// nothing, and takes writes from one goroutine at a time.
+// Device is one import: what is written to it goes to rbd import-diff, in any order, and Sync ends it.
+// It reads nothing.
 type Device struct {
 	target *Target
 	size   int64
+	mu     sync.Mutex // records must not mix
 	out    *recordWriter
 	pipe   *io.PipeWriter
 	result chan error
@@ -222,6 +224,8 @@ func (d *Device) WriteAt(p []byte, off int64) (int, error) {
 	if err := blockdev.CheckRange(d.Name(), off, int64(len(p)), d.size); err != nil {
 		return 0, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := d.keep(d.out.write(p, off)); err != nil {
 		return 0, err
 	}
@@ -233,6 +237,8 @@ func (d *Device) ZeroAt(off, length int64) error {
 	if err := blockdev.CheckRange(d.Name(), off, length, d.size); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.keep(d.out.extent('z', off, length))
 }
 
@@ -252,6 +258,8 @@ func (d *Device) Name() string { return "rbd:" + d.target.Image.String() }
 
 // Sync ends the import: it returns when Ceph has all of it and the snapshot is made.
 func (d *Device) Sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.ended || d.err != nil {
 		return d.err
 	}
@@ -272,6 +280,8 @@ func (d *Device) Sync() error {
 
 // Close ends an import that was not finished: rbd sees a cut stream and makes no snapshot.
 func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.ended {
 		return nil
 	}
