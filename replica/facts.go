@@ -11,6 +11,7 @@ const (
 	SnapGood                  // valid, active, read-only snapshot of our origin
 	SnapWritable              // valid and active, but somebody may have written to it
 	SnapOverflowed            // invalid: its table no longer tells the truth
+	SnapMiswired              // valid and active, but the kernel does not connect it with the origin's writes
 	SnapMerging               // being merged into the origin: its table drains
 	SnapInactive              // known to LVM, not to the kernel
 	SnapOtherOrigin           // a snapshot of another volume
@@ -18,7 +19,7 @@ const (
 	SnapPlainForeign          // no snapshot and not ours: never touched
 )
 
-var snapshotNames = [...]string{"absent", "good", "writable", "overflowed", "merging", "inactive", "other-origin", "plain", "plain-foreign"}
+var snapshotNames = [...]string{"absent", "good", "writable", "overflowed", "miswired", "merging", "inactive", "other-origin", "plain", "plain-foreign"}
 
 func (s Snapshot) String() string { return snapshotNames[s] }
 

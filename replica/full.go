@@ -26,6 +26,11 @@ func (h *Host) Full(ctx context.Context, leg Leg, opt SyncOptions) (rep report.S
 	if err := s.connect(ctx, opt); err != nil {
 		return rep, err
 	}
+	if s.doc != nil && s.doc.Operation != nil && !opt.DryRun {
+		if err := s.mend(ctx); err != nil {
+			return rep, err
+		}
+	}
 	f, err := s.facts(ctx)
 	if err != nil {
 		return rep, err

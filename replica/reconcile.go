@@ -243,6 +243,8 @@ func (d *Decision) targetAtBase(f Facts, tracker, newer SnapshotFact) {
 		d.Verdict, d.Tracker, d.Data, d.To = VerdictReread, tracker.Name, newer.Name, f.Local.Pending
 	case tracker.tracks():
 		d.Verdict, d.Tracker = VerdictStart, tracker.Name
+	case tracker.State == SnapMiswired:
+		d.rejoin(f, "the tracking snapshot "+tracker.Name+" does not see the source's writes (a command of LVM was killed)")
 	case tracker.State == SnapOverflowed:
 		d.rejoin(f, "the tracking snapshot "+tracker.Name+" overflowed")
 	default:

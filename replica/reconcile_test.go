@@ -173,7 +173,7 @@ func TestReconcileTable(t *testing.T) {
 	everyFacts(func(f Facts) {
 		d := Reconcile(f)
 		counts[fmt.Sprintf("%-7s %2d %s", d.Verdict, d.Code, d.Reason)]++
-		if f.PendingTable || f.Suspended || f.Snap1.State > SnapOverflowed || f.Snap2.State > SnapOverflowed || f.Local.State != LocalLoaded || d.Err(f) != nil {
+		if f.PendingTable || f.Suspended || f.Snap1.State > SnapMiswired || f.Snap2.State > SnapMiswired || f.Local.State != LocalLoaded || d.Err(f) != nil {
 			return
 		}
 		fmt.Fprintf(&rows, "snap1=%v/%s snap2=%v/%s pending=%v set=%v target=%v@%s -> %v tracker=%s data=%s from=%s clean=%v\n", f.Snap1.State, f.Snap1.UUID, f.Snap2.State, f.Snap2.UUID,

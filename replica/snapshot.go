@@ -35,12 +35,25 @@ func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
 		return err
 	}
 	seq := s.nextSeq()
-	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.leg.SnapSize(s.origin.Size), ReadOnly: true, Tags: []string{lvm.TagRun + "=" + s.run}})
+	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.storeSize(), ReadOnly: true, Tags: []string{lvm.TagRun + "=" + s.run}})
 	if err != nil {
 		return failure.With(failure.CodeFailure, s.leg.Resource, "no snapshot of "+s.origin.FullName(), "ddsgo sync "+s.leg.Resource+" again; if it stays: vgs "+s.origin.VG+" (is there room for snap_size?)", err)
 	}
+	if err := s.lvm.CheckWiring(ctx, s.origin, lv); err != nil {
+		return fmt.Errorf("%s: %w", s.leg.Resource, err)
+	}
 	op.Phase, op.To = phaseSnapped, s.generationOf(lv, seq)
 	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
+}
+
+// storeSize is the size of a snapshot's exception store. One as large as the origin shall
+// never overflow, so it has to hold the exception tables too; LVM takes no more than that.
+func (s *source) storeSize() int64 {
+	size, origin := s.leg.SnapSize(s.origin.Size), s.origin.Size
+	if size >= origin {
+		return origin + origin/128 + 8<<20
+	}
+	return size
 }
 
 // readTable turns the tracker's exception table into a durable changed set. From here on

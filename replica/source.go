@@ -185,7 +185,11 @@ func (s *source) facts(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	f.Snap1, f.Snap2 = s.snapshotFact(lvs, s.names[0]), s.snapshotFact(lvs, s.names[1])
+	for i, to := range []*SnapshotFact{&f.Snap1, &f.Snap2} {
+		if *to, err = s.snapshotFact(ctx, lvs, s.names[i]); err != nil {
+			return f, err
+		}
+	}
 	info, err := s.lvm.DM().Info(ctx, s.origin.DMName)
 	if err != nil {
 		return f, err
@@ -195,11 +199,11 @@ func (s *source) facts(ctx context.Context) (Facts, error) {
 }
 
 // snapshotFact says what stands under a snapshot name.
-func (s *source) snapshotFact(lvs []lvm.LV, name string) SnapshotFact {
+func (s *source) snapshotFact(ctx context.Context, lvs []lvm.LV, name string) (SnapshotFact, error) {
 	f := SnapshotFact{Name: name}
 	lv, ok := lvm.ByName(lvs, name)
 	if !ok {
-		return f
+		return f, nil
 	}
 	f.UUID = lv.UUID
 	_, tagged := lv.TagValue(lvm.TagRun)
@@ -222,7 +226,15 @@ func (s *source) snapshotFact(lvs []lvm.LV, name string) SnapshotFact {
 	default:
 		f.State = SnapGood
 	}
-	return f
+	if !f.tracks() {
+		return f, nil
+	}
+	// LVM's report shows its metadata; only the kernel's tables tell what really runs.
+	err := s.lvm.CheckWiring(ctx, s.origin, lv)
+	if errors.Is(err, lvm.ErrMiswired) {
+		f.State, err = SnapMiswired, nil
+	}
+	return f, err
 }
 
 // knows says that the document names this snapshot.

@@ -79,6 +79,11 @@ func (h *Host) Sync(ctx context.Context, leg Leg, opt SyncOptions) (rep report.S
 // pass is one walk from facts to rotation. done says that the target now holds a
 // generation that this very run made.
 func (s *source) pass(ctx context.Context, opt SyncOptions, rep *report.Sync) (done bool, err error) {
+	if s.doc != nil && s.doc.Operation != nil && !opt.DryRun {
+		if err := s.mend(ctx); err != nil {
+			return false, err
+		}
+	}
 	f, err := s.facts(ctx)
 	if err != nil {
 		return false, err
@@ -171,21 +176,38 @@ func (s *source) ref() VolumeRef {
 	return VolumeRef{Device: s.leg.Device, Resource: s.leg.Resource, Source: s.id.String()}
 }
 
-// clean repairs what an interrupted run left, in the order that reconcile gave.
+// mend repairs the origin after a killed lvcreate or a half lvremove; where nothing is
+// wrong it does nothing. Only the lvm package knows the safe order.
+func (s *source) mend(ctx context.Context) error {
+	r, err := s.lvm.Recover(ctx, s.origin, lvm.RecoverSpec{Names: s.names[:], Ours: func(v lvm.LV) bool {
+		_, tagged := v.TagValue(lvm.TagRun)
+		return tagged || s.knows(v.UUID)
+	}})
+	for _, step := range r.Steps {
+		s.ev.step("repair: " + step)
+		s.h.Log.Warn("repaired what an interrupted run left", "resource", s.leg.Resource, "step", step)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.leg.Resource, err)
+	}
+	return nil
+}
+
+// clean repairs what an interrupted run left, as reconcile decided.
 func (s *source) clean(ctx context.Context, d Decision) error {
+	mended := false
 	for _, c := range d.Cleanup {
 		s.ev.step("clean up: " + c.Kind.String() + " " + c.LV)
-		var err error
-		switch c.Kind {
-		case CleanTable:
-			err = s.lvm.DM().ClearInactive(ctx, s.origin.DMName)
-		case CleanLeftover, CleanSnapshot:
-			err = s.removeLV(ctx, c.LV)
-		case CleanResume:
-			err = s.lvm.DM().Resume(ctx, s.origin.DMName)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", s.leg.Resource, c.Kind, err)
+		switch {
+		case c.Kind == CleanSnapshot:
+			if err := s.removeLV(ctx, c.LV); err != nil {
+				return fmt.Errorf("%s: %s: %w", s.leg.Resource, c.Kind, err)
+			}
+		case !mended:
+			mended = true
+			if err := s.mend(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
