@@ -1,0 +1,190 @@
+//go:build lab
+
+package rbd_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/array/rbd"
+	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/lab/ceph"
+)
+
+// TestFaults runs on one lab whose state each case mends; the order matters only for the time it takes.
+func TestFaults(t *testing.T) {
+	lab := newLab(t, ceph.Options{})
+	t.Run("bad input", func(t *testing.T) { badInput(t, lab) })
+	eachMode(t, func(t *testing.T, mode string) { pauseHolds(t, lab, mode) })
+	t.Run("writers", func(t *testing.T) { writersRefused(t, lab) })
+	t.Run("first copy", func(t *testing.T) { firstCopyRefused(t, lab) })
+	t.Run("daemon killed", func(t *testing.T) { daemonKilled(t, lab) })
+	t.Run("osd frozen", func(t *testing.T) { osdFrozen(t, lab) })
+	t.Run("peer's monitors dead", func(t *testing.T) { monitorsDead(t, lab) })
+}
+
+// badInput: each is told apart, within a second, with the next command.
+func badInput(t *testing.T, lab *ceph.Lab) {
+	wrongKey := filepath.Join(t.TempDir(), "secondary.conf")
+	conf, err := os.ReadFile(lab.Secondary.Conf)
+	require.NoError(t, err)
+	keyring, err := os.ReadFile(filepath.Join(lab.Secondary.Dir, "keyring"))
+	require.NoError(t, err)
+	forged := filepath.Join(t.TempDir(), "keyring")
+	key := "[client.admin]\n\tkey = AQAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAA==\n"
+	require.NoError(t, os.WriteFile(forged, []byte(key), 0o600))
+	require.NotContains(t, string(keyring), key)
+	conf = []byte(strings.ReplaceAll(string(conf), filepath.Join(lab.Secondary.Dir, "keyring"), forged))
+	require.NoError(t, os.WriteFile(wrongKey, conf, 0o600))
+
+	plain := newPair(t, lab, "plain", rbd.ModeJournal)
+	plain.makeImage(4)
+	for name, c := range map[string]struct {
+		change func(*rbd.Config)
+		code   int
+		words  string
+	}{
+		"no image":     {func(c *rbd.Config) { c.Image.Name = "nosuch" }, failure.CodeRefused, "no image"},
+		"no pool":      {func(c *rbd.Config) { c.Image.Pool = "nopool" }, failure.CodeRefused, "no pool"},
+		"no cluster":   {func(c *rbd.Config) { c.Sites[1].Cluster = rbd.Cluster{Name: "nosuch"} }, failure.CodeUnreachable, rbd.ErrNoCluster.Error()},
+		"wrong key":    {func(c *rbd.Config) { c.Sites[1].Cluster.Conf = wrongKey }, failure.CodeUnreachable, rbd.ErrNoPermission.Error()},
+		"no such user": {func(c *rbd.Config) { c.Sites[1].Cluster.User = "nobody" }, failure.CodeUnreachable, rbd.ErrNoPermission.Error()},
+		"not mirrored": {func(*rbd.Config) {}, failure.CodeRefused, "not mirrored"},
+	} {
+		p := newPair(t, lab, "plain", rbd.ModeJournal, c.change)
+		begin := time.Now()
+		sum, err := p.run(array.Goal{Verb: array.Update}, time.Minute)
+		require.Error(t, err, name)
+		require.Contains(t, sum.Reason, c.words, name)
+		require.Equal(t, c.code, sum.ExitCode, name)
+		require.NotEmpty(t, sum.Next, name)
+		require.Less(t, time.Since(begin), 3*time.Second, "%s (a second on an idle machine)", name)
+	}
+}
+
+// pauseHolds: after break production writes, the peer's image keeps its id and its content; resume catches up.
+func pauseHolds(t *testing.T, lab *ceph.Lab, mode string) {
+	p := newPair(t, lab, "pause-"+mode, mode, func(c *rbd.Config) {
+		if mode == rbd.ModeSnapshot {
+			c.Schedules = []string{"1m"}
+		}
+	})
+	p.setup()
+	p.must(array.Goal{Verb: array.Break})
+	sum := p.must(array.Goal{Verb: array.Break})
+	require.Equal(t, report.ResultNothingToDo, sum.Result)
+	id, content := p.imageID(lab.Secondary), p.sum(lab.Secondary)
+	p.write4k(lab.Primary)
+	hold := 20 * time.Second // of writes that a running replication would have brought over many times
+	if mode == rbd.ModeSnapshot {
+		hold = 75 * time.Second // more than the schedule that was paused
+	}
+	for end := time.Now().Add(hold); time.Now().Before(end); {
+		require.Equal(t, array.Held, p.observe().Replication)
+	}
+	require.Equal(t, content, p.sum(lab.Secondary), "the copy moved while held")
+	require.Equal(t, id, p.imageID(lab.Secondary))
+	p.must(array.Goal{Verb: array.Resume})
+	p.must(array.Goal{Verb: array.Update})
+	p.identical()
+	require.Equal(t, id, p.imageID(lab.Secondary))
+}
+
+func (p *pair) imageID(c *ceph.Cluster) string {
+	p.t.Helper()
+	info, err := rbd.NewCLI(cluster(c), rbd.Times{}, nil).Info(p.t.Context(), rbd.Image{Pool: p.lab.Pool, Name: p.name})
+	require.NoError(p.t, err)
+	return info.ID
+}
+
+// writersRefused: a client that has the image open stops a swap, before anything is done.
+func writersRefused(t *testing.T, lab *ceph.Lab) {
+	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+	done := make(chan error, 1)
+	go func() {
+		_, err := lab.Primary.Rbd(t.Context(), "bench", "--io-type", "write", "--io-size", "4K", "--io-total", "200M", "--io-threads", "1", "--io-pattern", "rand", p.spec())
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return p.observe().Side(home).Writers == array.Yes }, 30*time.Second, 200*time.Millisecond)
+	sum, err := p.run(array.Goal{Verb: array.Swap, Site: away}, time.Minute)
+	require.Error(t, err)
+	require.Equal(t, report.ResultRefused, sum.Result)
+	require.Equal(t, home, p.observe().Primary())
+	<-done
+}
+
+// firstCopyRefused: the source dies in the middle of the first copy.
+func firstCopyRefused(t *testing.T, lab *ceph.Lab) {
+	p := newPair(t, lab, "first", rbd.ModeJournal)
+	p.makeImage(512)
+	p.must(array.Goal{Verb: array.Setup})
+	lab.Primary.Kill()
+	defer mend(t, lab)
+	o := p.observe()
+	t.Logf("target: %v", o.Side(away).Native["description"])
+	sum, err := p.run(array.Goal{Verb: array.Failover, Site: away}, time.Minute)
+	require.Error(t, err)
+	require.Equal(t, report.ResultRefused, sum.Result)
+	require.Contains(t, sum.Reason, "first copy")
+	require.Equal(t, array.RoleSecondary, p.observe().Side(away).Role)
+}
+
+// mend brings the primary cluster and both daemons back and waits until they serve.
+func mend(t *testing.T, lab *ceph.Lab) {
+	require.NoError(t, lab.Primary.Start(t.Context()))
+	lab.Secondary.Kill(ceph.Mirror) // it may hang on what died
+	require.NoError(t, lab.StartMirrors())
+	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+	require.Eventually(t, func() bool { return p.observe().AllReachable() }, 2*time.Minute, time.Second)
+	p.must(array.Goal{Verb: array.Update})
+}
+
+// daemonKilled: the pool's own health says OK; the driver does not.
+func daemonKilled(t *testing.T, lab *ceph.Lab) {
+	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+	lab.Secondary.Kill(ceph.Mirror)
+	require.Eventually(t, func() bool { return p.observe().Replication == array.Stopped }, 2*time.Minute, time.Second)
+	p.write4k(lab.Primary)
+	require.NoError(t, lab.Secondary.StartMirror())
+	p.must(array.Goal{Verb: array.Update})
+	p.identical()
+}
+
+// osdFrozen: an observation ends within its time-outs and says that the side was not read.
+func osdFrozen(t *testing.T, lab *ceph.Lab) {
+	p := newPair(t, lab, "pause-journal", rbd.ModeJournal, func(c *rbd.Config) { c.Times.Op = 2 * time.Second })
+	lab.Secondary.Freeze(ceph.OSD)
+	begin := time.Now()
+	o := p.observe()
+	took := time.Since(begin)
+	lab.Secondary.Thaw(ceph.OSD)
+	require.False(t, o.Side(away).Reachable)
+	require.Contains(t, o.Side(away).Error, rbd.ErrTimeout.Error())
+	require.True(t, o.Side(home).Reachable)
+	require.Less(t, took, 15*time.Second)
+	p.must(array.Goal{Verb: array.Update})
+	p.identical()
+}
+
+// monitorsDead: configuration and keyring of the peer are there, but nobody answers.
+func monitorsDead(t *testing.T, lab *ceph.Lab) {
+	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+	lab.Secondary.Kill()
+	begin := time.Now()
+	o := p.observe()
+	require.Less(t, time.Since(begin), 12*time.Second)
+	require.False(t, o.Side(away).Reachable)
+	require.Contains(t, o.Side(away).Error, rbd.ErrUnreachable.Error())
+	require.Equal(t, home, o.Primary())
+	_, err := p.run(array.Goal{Verb: array.Resync, Discard: away}, time.Minute)
+	require.Error(t, err, "no resync while the peer is silent")
+	require.NoError(t, lab.Secondary.Start(t.Context()))
+	require.NoError(t, lab.Secondary.StartMirror())
+}
