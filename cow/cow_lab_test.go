@@ -110,7 +110,8 @@ func TestLiveOverflow(t *testing.T) {
 	table, err := cow.ReadTable(context.Background(), d, d.Size(), cow.Options{VolumeSize: labOrigin, AllowInvalid: true})
 	require.NoError(t, err)
 	require.False(t, table.Valid)
-	require.Greater(t, table.Exceptions, int64(900))
+	// Three areas were full. Copies that were under way when room ran out never got into the table.
+	require.GreaterOrEqual(t, table.Exceptions, int64(3*256))
 }
 
 // A plain logical volume is no store, whatever its name.
