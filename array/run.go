@@ -293,9 +293,12 @@ func (r *runner) afterStep(ctx context.Context, s Step, err error) error {
 }
 
 func outcome(err error) Outcome {
+	_, coded := failure.CodeOf(err)
 	switch {
 	case err == nil:
 		return OutcomeOK
+	case coded && KindOf(err) == KindInternal:
+		return OutcomeError // a driver of ddsgo's own says exactly what happened
 	case KindOf(err) == KindArray || KindOf(err) == KindRefused || KindOf(err) == KindUnsupported || KindOf(err) == KindConfig:
 		return OutcomeError
 	}

@@ -50,3 +50,15 @@ func (p fullPlan) describe(leg Leg) []string {
 	}
 	return append(steps, "overwrite "+leg.Site()+":"+leg.Device+" with the whole volume", "keep the snapshot: it tracks what changes from now on")
 }
+
+// headline is the one line that a finished sync is told by.
+func headline(leg Leg, d Decision) string {
+	to := "to " + leg.Site() + ":" + leg.Device
+	switch d.Verdict {
+	case VerdictRotate:
+		return "finish the rotation of an interrupted sync, then send what changed " + to
+	case VerdictResend, VerdictReread:
+		return "send the snapshot of an interrupted sync, then what changed since, " + to
+	}
+	return fmt.Sprintf("send what changed since #%d %s", d.From.Seq, to)
+}

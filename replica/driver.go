@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -33,6 +32,7 @@ const nativeFacts = "facts"
 // Steps of the driver.
 const (
 	stepSync    = "sync"
+	stepDetail  = "detail" // of stepSync; never done by itself
 	stepHold    = "hold"
 	stepRelease = "release"
 	stepPromote = "promote"
@@ -115,15 +115,27 @@ func (d *Driver) planUpdate(o array.Observation, g array.Goal) (array.Plan, erro
 		return array.Plan{}, &array.Error{Kind: array.KindInternal, Reason: "the observation carries no facts"}
 	}
 	action := "adopt the pair that OpenSVC kept, then send what changed"
+	var plan []string
 	if f.Local.State != LocalMissing || d.Leg.OpenSVCState == "" {
 		decision := Reconcile(f)
 		if err := decision.Err(f); err != nil {
 			return array.Plan{}, err
 		}
-		action = strings.Join(describe(d.Leg, decision), "; ")
+		action = headline(d.Leg, decision)
+		plan = describe(d.Leg, decision)
 	}
 	step := array.Step{ID: stepSync, Site: SiteSource, Action: action, Command: "sync " + d.Leg.Source + " to " + d.Leg.Name()}
-	return array.Plan{Authoritative: SiteSource, Steps: []array.Step{step}}, nil
+	return array.Plan{Authoritative: SiteSource, Steps: append([]array.Step{step}, details(plan)...)}, nil
+}
+
+// details are what the one step does inside, for people who ask for the plan. Sync does
+// them under one lock and one connection, and finishes them itself after a kill.
+func details(plan []string) []array.Step {
+	steps := make([]array.Step, len(plan))
+	for i, text := range plan {
+		steps[i] = array.Step{ID: stepDetail, Site: SiteSource, Action: text}
+	}
+	return steps
 }
 
 func (d *Driver) planHold(o array.Observation, g array.Goal, want array.Replication, step array.Step) (array.Plan, error) {

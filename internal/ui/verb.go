@@ -134,7 +134,7 @@ func (v *Verbs) Plan(p report.Plan) {
 
 func (v *Verbs) planBody(p report.Plan) {
 	for _, s := range p.Steps {
-		fmt.Fprintf(v.out, "    %d. %s: %s: %s\n", s.N, s.Site, s.Action, s.Command)
+		fmt.Fprintf(v.out, "    %d. %s: %s\n", s.N, s.Site, actionLine(s.Action, s.Command))
 	}
 	if p.Result == report.ResultDone && len(p.Steps) == 0 {
 		fmt.Fprintln(v.out, "    no command; it waits for the storage")
@@ -168,4 +168,12 @@ func (v *Verbs) line(w io.Writer, obj any) {
 		return
 	}
 	fmt.Fprintf(w, "%s\n", b)
+}
+
+// actionLine is what is done in words and, where there is one, the native command.
+func actionLine(action, command string) string {
+	if command == "" {
+		return action
+	}
+	return action + ": " + command
 }
