@@ -61,12 +61,16 @@ func openDisk(path string, o blockdev.Options) (blockdev.Device, error) {
 
 // lvTagger keeps a volume's state as tags on its logical volume.
 type lvTagger struct {
-	lvm *lvm.LVM
-	lv  lvm.LV
+	lvm  *lvm.LVM
+	lv   lvm.LV
+	seen bool // look only: the tags are those of lv, which was just reported
 }
 
 // Tags implements state.Tagger.
 func (t lvTagger) Tags(ctx context.Context) ([]string, error) {
+	if t.seen {
+		return t.lv.Tags, nil
+	}
 	lvs, err := t.lvm.Report(ctx, t.lv.VG)
 	if err != nil {
 		return nil, err

@@ -56,11 +56,12 @@ func (h *Host) lookAtSource(ctx context.Context, leg Leg) (*source, error) {
 	if s.origin, err = s.lvm.Find(ctx, leg.Source); err != nil {
 		return nil, err
 	}
-	s.vol = h.Store.Volume(id, lvTagger{s.lvm, s.origin})
 	lvs, err := s.lvm.Report(ctx, s.origin.VG)
 	if err != nil {
 		return nil, err
 	}
+	s.seen = lvs
+	s.vol = h.Store.Volume(id, lvTagger{s.lvm, s.origin, true})
 	s.names = [2]string{lvm.SnapshotName(s.origin, 1, lvs), lvm.SnapshotName(s.origin, 2, lvs)}
 	s.doc, s.docErr = s.vol.Inspect(ctx)
 	return s, nil
@@ -180,7 +181,7 @@ func (h *Host) inspectVolume(ctx context.Context, ref VolumeRef) (probeReply, er
 		if err != nil {
 			return probeReply{}, fmt.Errorf("%s: %w", ref.Device, err)
 		}
-		t.lv, t.vol = &lv, h.Store.Volume(id, lvTagger{t.lvm, lv})
+		t.lv, t.vol = &lv, h.Store.Volume(id, lvTagger{t.lvm, lv, true})
 	}
 	t.doc, err = t.vol.Inspect(ctx)
 	switch {

@@ -106,7 +106,8 @@ func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in
 		return err
 	}
 	m, _ := tx.Member(memberName(t.id))
-	rep, err := t.apply(ctx, tx, m, relay(req))
+	// The journal is committed: it is written to its end even if the source is gone by now.
+	rep, err := t.apply(context.WithoutCancel(ctx), tx, m, relay(req))
 	if err != nil {
 		return err
 	}

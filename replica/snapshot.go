@@ -140,7 +140,7 @@ func (s *source) snapshotByName(ctx context.Context, name string) (lvm.LV, error
 
 // snapshotByUUID finds the snapshot of a generation under any name.
 func (s *source) snapshotByUUID(ctx context.Context, uuid string) (lvm.LV, error) {
-	lvs, err := s.lvm.Report(ctx, s.origin.VG)
+	lvs, err := s.report(ctx)
 	if err != nil {
 		return lvm.LV{}, err
 	}

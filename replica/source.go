@@ -36,6 +36,7 @@ type source struct {
 	vol     *state.Volume
 	lvm     *lvm.LVM // runs commands under our lock
 	origin  lvm.LV
+	seen    []lvm.LV  // look only: one report serves all questions
 	names   [2]string // of snap1 and snap2
 	lock    *state.Lock
 	doc     *state.Document // nil: none
@@ -79,7 +80,7 @@ func (s *source) prepare(ctx context.Context) error {
 		return failure.With(failure.CodeRefused, s.leg.Source, "the source cannot be used", "check source in the configuration of "+s.leg.Resource, err)
 	}
 	s.origin = origin
-	s.vol = s.h.Store.Volume(s.id, lvTagger{s.lvm, origin})
+	s.vol = s.h.Store.Volume(s.id, lvTagger{lvm: s.lvm, lv: origin})
 	lvs, err := s.lvm.Report(ctx, origin.VG)
 	if err != nil {
 		return err
@@ -178,10 +179,18 @@ func (s *source) openSet() (*extent.ChangedSet, error) {
 	return set, nil
 }
 
+// report lists the volume group; under the lock always anew.
+func (s *source) report(ctx context.Context) ([]lvm.LV, error) {
+	if s.seen != nil {
+		return s.seen, nil
+	}
+	return s.lvm.Report(ctx, s.origin.VG)
+}
+
 // facts gathers what both ends hold.
 func (s *source) facts(ctx context.Context) (Facts, error) {
 	f := Facts{Resource: s.leg.Resource, Origin: s.origin.FullName(), Local: s.localFacts(), Target: s.targetFacts()}
-	lvs, err := s.lvm.Report(ctx, s.origin.VG)
+	lvs, err := s.report(ctx)
 	if err != nil {
 		return f, err
 	}

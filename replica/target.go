@@ -70,7 +70,7 @@ func (t *target) prepare(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", t.ref.Device, err)
 		}
 		t.lv = &lv
-		t.vol = t.h.Store.Volume(t.id, lvTagger{t.lvm, lv})
+		t.vol = t.h.Store.Volume(t.id, lvTagger{lvm: t.lvm, lv: lv})
 	}
 	if err := t.load(ctx); err != nil {
 		return err

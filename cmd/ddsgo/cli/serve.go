@@ -36,8 +36,8 @@ can do. The client's own command line is ignored then:
 
 EXIT STATUS
   0   the source ended the session
-  1   the connection broke
   4   wrong usage
+  12  the connection broke, or the source fell silent
   13  what the source sent is not understood`,
 		Example: `  ddsgo serve --stdio
   ddsgo serve --stdio --allow-volume /dev/vg1/appdata --allow-verb inspect,probe,receive`,
