@@ -33,7 +33,7 @@ func (w *World) cmdPoolStatus(c *cluster, a []string) (string, *failed) {
 		}
 	}
 	daemons := []obj{}
-	if c.daemon {
+	for n := 0; c.daemon && n < max(1, c.daemons); n++ {
 		daemons = append(daemons, obj{"service_id": "4134", "instance_id": "4136", "client_id": "a", "hostname": "h", "ceph_version": "16.2.15", "leader": true, "health": "OK"})
 	}
 	return text(obj{"summary": obj{"health": "OK", "daemon_health": "OK", "image_health": "OK", "states": states}, "daemons": daemons, "images": images}), nil

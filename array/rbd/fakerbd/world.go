@@ -40,6 +40,7 @@ type cluster struct {
 	name     string
 	down     bool // no monitor answers
 	daemon   bool // its rbd-mirror runs
+	daemons  int  // how many it has, if more than one
 	pools    map[string]*pool
 	users    map[string]bool
 	deadKeys bool
@@ -154,6 +155,20 @@ func (w *World) SetDaemon(name string, running bool) {
 			i.stopped = false
 		}
 	}
+}
+
+// SetDaemons says how many rbd-mirror daemons report to a cluster that has any.
+func (w *World) SetDaemons(name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clusters[name].daemons = n
+}
+
+// RemovePeer makes a pool forget whom it receives from.
+func (w *World) RemovePeer(clusterName, poolName string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clusters[clusterName].pools[poolName].peerName = ""
 }
 
 // SetLink cuts or joins what the two daemons need of each other's cluster.

@@ -22,6 +22,7 @@ for every driver.`,
 	cmd.AddCommand(
 		newArrayVolumeCommand(g, s),
 		newArrayShowCommand(g, s),
+		newArrayImagesCommand(g, s),
 		newArrayCommandsCommand(g, s),
 		newArrayInventoryCommand(g, s),
 		newArrayConformanceCommand(g, s),

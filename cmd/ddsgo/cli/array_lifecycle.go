@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/internal/failure"
 )
 
@@ -16,6 +17,10 @@ type lifeCycleOptions struct {
 	params []string
 	size   string
 	host   string
+
+	cloneOf        string
+	flatten        bool
+	deletePeerCopy bool
 }
 
 // volumeUse says whether a verb takes a VOLUME.
@@ -68,6 +73,9 @@ func (o *lifeCycleOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.timeout, "timeout", "", "give up after this `TIME`; default: none")
 	f.StringVar(&o.size, "size", "", "`SIZE` of a volume to create (10G)")
 	f.StringVar(&o.host, "host", "", "the `HOST` to attach to or detach from")
+	f.StringVar(&o.cloneOf, "clone-of", "", "create (rbd): a clone of `POOL/IMAGE@SNAP`")
+	f.BoolVar(&o.flatten, "flatten", false, "create --clone-of: copy what the clone shares with its parent")
+	f.BoolVar(&o.deletePeerCopy, "delete-peer-copy", false, "delete (rbd): yes, the other side's image goes too")
 	f.StringArrayVar(&o.params, "param", nil, "`KEY=VALUE` for the driver; may be repeated")
 }
 
@@ -136,6 +144,14 @@ func (o *lifeCycleOptions) parameters() (map[string]string, error) {
 	}
 	if o.host != "" {
 		out["host"] = o.host
+	}
+	if o.cloneOf != "" {
+		out[rbd.ParamCloneOf] = o.cloneOf
+	}
+	for param, set := range map[string]bool{rbd.ParamFlatten: o.flatten, rbd.ParamDeletePeerCopy: o.deletePeerCopy} {
+		if set {
+			out[param] = "yes"
+		}
 	}
 	return out, nil
 }

@@ -16,6 +16,7 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newStartCommand(g, s),
 		newRevertCommand(g, s),
 		newPlanCommand(g, s),
+		newDoctorCommand(g, s),
 		newArrayCommand(g, s),
 		newConfigCommand(g, s),
 		newServeCommand(g, s),
