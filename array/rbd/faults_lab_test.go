@@ -142,8 +142,17 @@ func mend(t *testing.T, lab *ceph.Lab) {
 	lab.Secondary.Kill(ceph.Mirror) // it may hang on what died
 	require.NoError(t, lab.StartMirrors())
 	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
-	require.Eventually(t, func() bool { return p.observe().AllReachable() }, 2*time.Minute, time.Second)
+	p.waitRunning()
 	p.must(array.Goal{Verb: array.Update})
+}
+
+// waitRunning waits for daemons that have just been started.
+func (p *pair) waitRunning() {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		o := p.observe()
+		return o.AllReachable() && o.Replication == array.Running
+	}, 3*time.Minute, time.Second)
 }
 
 // daemonKilled: the pool's own health says OK; the driver does not.
@@ -153,6 +162,7 @@ func daemonKilled(t *testing.T, lab *ceph.Lab) {
 	require.Eventually(t, func() bool { return p.observe().Replication == array.Stopped }, 2*time.Minute, time.Second)
 	p.write4k(lab.Primary)
 	require.NoError(t, lab.Secondary.StartMirror())
+	p.waitRunning()
 	p.must(array.Goal{Verb: array.Update})
 	p.identical()
 }
@@ -169,6 +179,7 @@ func osdFrozen(t *testing.T, lab *ceph.Lab) {
 	require.Contains(t, o.Side(away).Error, rbd.ErrTimeout.Error())
 	require.True(t, o.Side(home).Reachable)
 	require.Less(t, took, 15*time.Second)
+	p.waitRunning()
 	p.must(array.Goal{Verb: array.Update})
 	p.identical()
 }

@@ -84,6 +84,9 @@ func runLifeCycle(ctx context.Context, g *globals, s streams, o *lifeCycleOption
 	if err != nil {
 		return err
 	}
+	if (o.cloneOf != "" || o.flatten) && v != array.Create || o.deletePeerCopy && v != array.Delete {
+		return failure.Usage("--clone-of and --flatten are for create, --delete-peer-copy is for delete: %s does not know them", v)
+	}
 	volume, err := volumeArg(v, vol, args)
 	if err != nil {
 		return err
