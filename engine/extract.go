@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -110,7 +111,6 @@ type extraction struct {
 	zeros   stream.Frame // the run of zero groups not yet written
 	encoded atomic.Int64
 	codecs  [3]int64
-	extents uint64
 }
 
 // group is one job: the extents of a group and their content.
@@ -257,7 +257,7 @@ func (x *extraction) read(ctx context.Context, _ int, g *group) error {
 		}
 		p := g.buf[at : at+int(e.Len)]
 		if n, err := x.src.ReadAt(p, e.Off); n < len(p) {
-			if err == nil || err == io.EOF {
+			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("read %v: %w", e, err)

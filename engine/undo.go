@@ -167,7 +167,7 @@ func (d DeltaExtents) Extents() iter.Seq2[extent.Extent, error] {
 			}
 			return nil
 		})
-		if err != nil && err != errStop {
+		if err != nil && !errors.Is(err, errStop) {
 			yield(extent.Extent{}, err)
 		}
 	}

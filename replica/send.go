@@ -27,7 +27,7 @@ func (s *source) sendDelta(ctx context.Context, d Decision, rep *report.Sync) er
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.leg.Resource, err)
 	}
-	defer set.Close()
+	defer func() { _ = set.Close() }() // read only
 	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.Header.ChunkSize), From: d.From, SetBytes: set.Bytes}
 	copy(h.SetID[:], set.Header.ID[:])
 	m := modeJournal

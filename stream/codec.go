@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -166,10 +167,10 @@ func (u *Unpacker) decodeZstd(f *Frame) ([]byte, error) {
 		u.zstd = dec
 	}
 	out, err := u.zstd.DecodeAll(f.Payload, f.content[:0:f.RawLen])
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return out, nil
-	case zstd.ErrDecoderSizeExceeded, zstd.ErrWindowSizeExceeded:
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return nil, f.bad(ErrBomb, "zstd: "+err.Error())
 	}
 	return nil, f.bad(ErrChecksum, "zstd: "+err.Error())

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"io"
 )
@@ -165,13 +166,13 @@ type discarder interface{ Discard(n int) (int, error) }
 func skip(r io.Reader, n int64) (int64, error) {
 	if b, ok := r.(discarder); ok {
 		m, err := b.Discard(int(n))
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		return int64(m), err
 	}
 	m, err := io.CopyN(io.Discard, r, n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return m, err

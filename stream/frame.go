@@ -107,10 +107,10 @@ func headCheck(head, table []byte) uint64 {
 
 // frameSizes are the lengths that a head announces.
 type frameSizes struct {
-	entries, bases  int
-	table, payload  int
-	check           uint64
-	reserved, valid bool
+	entries, bases int
+	table, payload int
+	check          uint64
+	reserved       bool
 }
 
 // parseHead reads the 56 bytes of a head. The lengths are not checked yet.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -160,7 +161,7 @@ func ReadHeader(r io.Reader) (Header, error) {
 func readHeader(r io.Reader) (h Header, n int, err error) {
 	var fixed [fixedHeader]byte
 	if m, err := io.ReadFull(r, fixed[:]); err != nil {
-		if err == io.ErrUnexpectedEOF || err == io.EOF {
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			if m < len(magic) && string(fixed[:m]) == magic[:m] || string(fixed[:len(magic)]) == magic {
 				return h, 0, &Error{Kind: ErrTruncated, Detail: "inside the header"}
 			}
@@ -191,7 +192,7 @@ func readHeader(r io.Reader) (h Header, n int, err error) {
 
 // truncatedOr returns e for an end of input and err otherwise.
 func truncatedOr(err error, e *Error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return e
 	}
 	return fmt.Errorf("read delta: %w", err)

@@ -83,7 +83,7 @@ func startProcess(ctx context.Context, t Target, argv []string, deathsig syscall
 		return nil, errors.Join(err, inR.Close(), inW.Close())
 	}
 	c := &Conn{target: t, stdin: inW, stdout: outR, stderr: &tail{}, exited: make(chan struct{})}
-	c.cmd = exec.Command(argv[0], argv[1:]...)
+	c.cmd = exec.Command(argv[0], argv[1:]...) //nolint:noctx // Close ends it, in order; a context would kill it
 	c.cmd.Env = append(os.Environ(), "LC_ALL=C")
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = inR, outW, c.stderr
 	// A group of its own: an interrupt at the terminal is ours to handle, and what

@@ -58,7 +58,7 @@ func toWire(err error) wireFailure {
 		w.Code, w.Subject, w.Next = f.Code, f.Subject, f.Next
 		// Text that wraps the failure is kept, except for the subject in front,
 		// which travels by itself.
-		if error(f) == err {
+		if error(f) == err { //nolint:errorlint // is it this very error, not one around it
 			w.Reason = (&failure.Error{Reason: f.Reason, Err: f.Err}).Error()
 		}
 	}

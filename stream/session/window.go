@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
@@ -141,7 +142,7 @@ func (in *inbox) retire() []byte {
 	defer in.mu.Unlock()
 	buf := in.buf
 	in.buf, in.r = nil, in.w
-	if in.end == nil || in.end == io.EOF {
+	if in.end == nil || errors.Is(in.end, io.EOF) {
 		in.end = ErrOver
 	}
 	in.signal()
