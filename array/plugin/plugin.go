@@ -178,7 +178,7 @@ func (d *Driver) call(ctx context.Context, limit time.Duration, r request, resul
 	case err != nil:
 		return d.broken(r.Op, "the program failed", err)
 	}
-	return d.read(r.Op, out.Bytes(), result)
+	return d.read(r.Op, out.kept.Bytes(), result)
 }
 
 // read decodes exactly one answer.
@@ -211,6 +211,9 @@ func (d *Driver) read(op string, text []byte, result any) error {
 
 // failed turns a program's error into ours.
 func (d *Driver) failed(e *answerError) error {
+	if e.Reason == "" {
+		e.Reason = "driver " + d.options.Name + " gives no reason"
+	}
 	switch e.Kind {
 	case array.KindRefused, array.KindUnsupported:
 		return &array.Refusal{Kind: e.Kind, Rule: e.Rule, Reason: e.Reason, Next: e.Next}
@@ -246,7 +249,7 @@ func hideSecrets(environ []string) []string {
 
 // bounded is a buffer that refuses more than max bytes.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: its ReadFrom would go round the bound
 	max  int
 	over bool
 }
@@ -255,9 +258,9 @@ var errTooMuch = errors.New("too much output")
 
 // Write implements io.Writer. Its error ends the copying, and the program with it.
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
+	if b.kept.Len()+len(p) > b.max {
 		b.over = true
 		return 0, errTooMuch
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }

@@ -166,17 +166,20 @@ func tail(b []byte) string {
 
 // limited is a buffer that forgets what comes after max bytes.
 type limited struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: its ReadFrom would go round the limit
 	max  int
 	over bool
 }
 
+// Bytes is what was kept.
+func (l *limited) Bytes() []byte { return l.kept.Bytes() }
+
 func (l *limited) Write(p []byte) (int, error) {
 	n := len(p)
-	if l.Len()+n > l.max {
+	if l.kept.Len()+n > l.max {
 		l.over = true
-		p = p[:l.max-l.Len()]
+		p = p[:l.max-l.kept.Len()]
 	}
-	l.Buffer.Write(p)
+	l.kept.Write(p)
 	return n, nil
 }
