@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,6 +15,9 @@ import (
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 )
+
+// sectorSize is device-mapper's unit.
+const sectorSize = 512
 
 // tableSettle is how long exceptions whose copy is under way may take to appear.
 const tableSettle = 5 * time.Second
@@ -70,15 +71,12 @@ func (s *source) readTable(ctx context.Context, d Decision) error {
 	}
 	op := *s.doc.Operation
 	op.ChangedSet, op.Phase = state.SetID(op.To.Seq, s.run), phaseSet
-	path, err := s.vol.Sets().Path(op.ChangedSet)
+	path, err := s.vol.Sets().Prepare(op.ChangedSet)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
 	h := extent.ChangedSetHeader{Volume: s.id.String(), From: s.doc.Tracking.Generation, To: op.To, Size: op.To.Size, ChunkSize: table.ChunkSize}
-	if _, err := extent.WriteChangedSet(path, h, table.Changed.Seq()); err != nil {
+	if _, err := s.h.WriteSet(path, h, table.Changed.Seq()); err != nil {
 		return err
 	}
 	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
@@ -90,6 +88,9 @@ func (s *source) exceptionTable(ctx context.Context, tracker lvm.LV) (*cow.Table
 	before, err := s.lvm.DM().SnapshotStatus(ctx, tracker.DMName)
 	if err != nil {
 		return nil, err
+	}
+	if before.Invalid() || before.Merging {
+		return nil, s.overflowed(tracker, fmt.Errorf("%w: device-mapper says %q", cow.ErrInvalid, before.Problem))
 	}
 	dev, err := s.h.OpenDevice(tracker.CowPath(), blockdev.Options{Direct: true})
 	if err != nil {
@@ -115,7 +116,12 @@ func (s *source) readExceptions(ctx context.Context, dev blockdev.Device, tracke
 	if err != nil {
 		return nil, err
 	}
-	return cow.ReadTable(ctx, dev, dev.Size(), cow.Options{VolumeSize: tracker.OriginSize, ExpectAtLeast: before.Exceptions(h.ChunkSize), Settle: tableSettle})
+	// What the kernel counts is what must be there, and lets areas be read in parallel.
+	count, areas, err := h.InUse(before.Used/sectorSize, before.Metadata/sectorSize)
+	if err != nil {
+		return nil, err
+	}
+	return cow.ReadTable(ctx, dev, dev.Size(), cow.Options{VolumeSize: tracker.OriginSize, ExpectAtLeast: count, Areas: areas, Settle: tableSettle})
 }
 
 // overflowed gives an unusable tracker its exit code and the way out.

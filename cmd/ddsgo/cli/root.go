@@ -52,6 +52,11 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	return finish(ctx, g, s, err)
 }
 
+// Root is the command tree, for the generator of the man pages.
+func Root() *cobra.Command {
+	return newRoot(&globals{drivers: drivers()}, streams{os.Stdin, os.Stdout, os.Stderr})
+}
+
 func newRoot(g *globals, s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ddsgo",
