@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/extent"
 	"github.com/ddsgo/ddsgo/internal/run"
+	"github.com/ddsgo/ddsgo/journal"
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 )
@@ -27,12 +29,26 @@ type Host struct {
 	Counters   func(path string) (blockdev.Counters, error)
 	// SetReadOnly sets the kernel's flag of a block device that is no logical volume.
 	SetReadOnly func(path string, readOnly bool) error
+	// WriteSet and OpenSet are package extent's; a set is there as a whole or not at all.
+	WriteSet func(path string, h extent.ChangedSetHeader, changed extent.Seq) (extent.SetID, error)
+	OpenSet  func(path string) (*extent.ChangedSet, error)
+	Journal  journal.FS // of the journals
 
 	// Allow limits what a peer may reach; nil: everything.
 	Allow *Allow
 	// SpoolDir is where incoming deltas are kept until they are applied; empty: in the
 	// state directory.
 	SpoolDir string
+	// Checkpoint is how many bytes of a full or direct copy lie between two fsyncs;
+	// 0: DefaultCheckpoint.
+	Checkpoint int64
+}
+
+func (h *Host) checkpoint() int64 {
+	if h.Checkpoint > 0 {
+		return h.Checkpoint
+	}
+	return DefaultCheckpoint
 }
 
 // NewHost is this machine.
@@ -42,6 +58,7 @@ func NewHost(store *state.Store, r run.Runner, name string, log *slog.Logger) *H
 		OpenDevice: func(path string, o blockdev.Options) (blockdev.Device, error) { return openDisk(path, o) },
 		Identify:   state.Identify, Holders: blockdev.Holders, Counters: blockdev.ReadCounters,
 		SetReadOnly: blockdev.SetReadOnly,
+		WriteSet:    extent.WriteChangedSet, OpenSet: extent.OpenChangedSet, Journal: journal.OS{},
 	}
 }
 

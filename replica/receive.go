@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/engine"
@@ -18,9 +15,9 @@ import (
 	"github.com/ddsgo/ddsgo/stream/session"
 )
 
-// checkpointEvery is how many bytes of a full or direct copy are written between two
+// DefaultCheckpoint is how many bytes of a full or direct copy are written between two
 // fsyncs, from the last of which a cut copy goes on.
-const checkpointEvery = 128 << 20
+const DefaultCheckpoint = 128 << 20
 
 // receive serves opReceive.
 func (h *Host) receive(ctx context.Context, req *session.Request) error {
@@ -203,7 +200,7 @@ func sameDelta(announced stream.Header) func(stream.Header) error {
 // receiveDirect writes while it receives: full copies, and deltas where the user chose so.
 // The target is marked inconsistent first, and clean last.
 func (t *target) receiveDirect(ctx context.Context, req *session.Request, in receiveRequest) error {
-	opt := engine.MergeOptions{Check: sameDelta(in.Header), Progress: relay(req), CheckpointEvery: checkpointEvery}
+	opt := engine.MergeOptions{Check: sameDelta(in.Header), Progress: relay(req), CheckpointEvery: t.h.checkpoint()}
 	opt.Checkpoint = func(c stream.Cursor) error { return t.saveCursor(ctx, in.Header, c) }
 	if c, ok := t.loadCursor(in.Header); ok {
 		head := in.Header
@@ -228,12 +225,12 @@ func (t *target) receiveDirect(ctx context.Context, req *session.Request, in rec
 		return err
 	}
 	reply.Generation = in.Header.To
-	return errors.Join(t.dropCursor(), req.Reply(reply))
+	return errors.Join(t.vol.DropCursor(), req.Reply(reply))
 }
 
 // markInconsistent is durable before the first byte is written.
 func (t *target) markInconsistent(ctx context.Context, in receiveRequest) error {
-	if err := t.dropCursor(); err != nil {
+	if err := t.vol.DropCursor(); err != nil {
 		return err
 	}
 	return t.commit(ctx, func(d *state.Document) {
@@ -253,22 +250,13 @@ type resumePoint struct {
 	Cursor stream.Cursor `json:"cursor"`
 }
 
-func (t *target) cursorPath() (string, error) {
-	dir, err := t.vol.Dir()
-	return filepath.Join(dir, "cursor.json"), err
-}
-
 // saveCursor is called when everything before c is durable on the device.
 func (t *target) saveCursor(ctx context.Context, h stream.Header, c stream.Cursor) error {
-	path, err := t.cursorPath()
-	if err != nil {
-		return err
-	}
 	b, err := json.Marshal(resumePoint{h, c})
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(path, b); err != nil {
+	if err := t.vol.SaveCursor(b); err != nil {
 		return err
 	}
 	return t.commit(ctx, func(d *state.Document) { d.Condition.Progress = c.End })
@@ -281,27 +269,12 @@ func (t *target) loadCursor(h stream.Header) (stream.Cursor, bool) {
 	if c.Kind != state.KindInconsistent || !c.To.Same(h.To) || c.At.UUID != h.From.UUID {
 		return stream.Cursor{}, false
 	}
-	path, err := t.cursorPath()
-	if err != nil {
-		return stream.Cursor{}, false
-	}
-	b, err := os.ReadFile(path)
+	b, err := t.vol.Cursor()
 	var p resumePoint
 	if err != nil || json.Unmarshal(b, &p) != nil || !sameTransfer(p.Header, h) {
 		return stream.Cursor{}, false
 	}
 	return p.Cursor, true
-}
-
-func (t *target) dropCursor() error {
-	path, err := t.cursorPath()
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // relay passes the engine's progress on to the source.

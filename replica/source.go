@@ -169,7 +169,7 @@ func (s *source) openSet() (*extent.ChangedSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := extent.OpenChangedSet(path)
+	set, err := s.h.OpenSet(path)
 	if err != nil {
 		return nil, err
 	}

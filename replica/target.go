@@ -79,7 +79,7 @@ func (t *target) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.jdir, err = journal.Open(journal.OS{}, dir)
+	t.jdir, err = journal.Open(t.h.Journal, dir)
 	return err
 }
 

@@ -163,7 +163,7 @@ func (v *Volume) Forget(ctx context.Context) error {
 			return fmt.Errorf("%s: remove tags: %w", v.id, err)
 		}
 	}
-	for _, name := range []string{stateFile, previousFile, rejectedFile, sessionFile} {
+	for _, name := range []string{stateFile, previousFile, rejectedFile, sessionFile, cursorFile} {
 		if err := removeFile(v.store.fs, filepath.Join(v.dir, name)); err != nil {
 			return err
 		}

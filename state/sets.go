@@ -40,6 +40,16 @@ func (s *Sets) Path(id string) (string, error) {
 	return filepath.Join(s.dir, id+setSuffix), nil
 }
 
+// Prepare makes the directory durably and returns the file of set id, for a writer that
+// commits the file by itself.
+func (s *Sets) Prepare(id string) (string, error) {
+	path, err := s.Path(id)
+	if err != nil {
+		return "", err
+	}
+	return path, s.fs.MkdirAll(s.dir)
+}
+
 // Save writes set id (letters, digits, '-', '_') durably. An existing set of that
 // id is replaced.
 func (s *Sets) Save(id string, write func(io.Writer) error) error {

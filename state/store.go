@@ -111,7 +111,7 @@ func (s *Store) sweep(dir string) error {
 	}
 	for _, name := range names {
 		// renameio calls them .NAME followed by digits; ".tmp" is ours.
-		if strings.HasPrefix(name, "."+stateFile) || strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, "."+sessionFile) {
+		if strings.HasPrefix(name, "."+stateFile) || strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, "."+sessionFile) || strings.HasPrefix(name, "."+cursorFile) {
 			if err := removeFile(s.fs, filepath.Join(dir, name)); err != nil {
 				return err
 			}
