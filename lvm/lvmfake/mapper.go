@@ -2,6 +2,7 @@ package lvmfake
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,6 +258,20 @@ func (m *Machine) PowerCut() {
 	clear(m.devices)
 	m.dead = true
 	m.resumed.Broadcast()
+}
+
+// LoseUnsynced makes volumes lose, after a power cut, what was written and not synced: each sector of it arrived with the
+// probability kept. Exception stores lose nothing: the kernel writes them through.
+func (m *Machine) LoseUnsynced(rng *rand.Rand, kept float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range m.groups {
+		for _, v := range g.volumes {
+			if v.store == nil {
+				v.data = v.data.CrashClone(rng, kept)
+			}
+		}
+	}
 }
 
 // PowerOn activates every volume that has not the skip flag, as a boot does, and starts the program anew.
