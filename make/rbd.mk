@@ -8,3 +8,7 @@ lab-rbd: ## RBD driver on two real clusters: lab self-test and the named subset 
 lab-rbd-full: ## everything of lab-rbd, with the long cases
 	lab/ceph/install.sh
 	go test -tags lab -count=1 -p 1 -timeout 60m ./lab/ceph/ ./array/rbd/...
+
+demo-rbd: build ## the life of a mirrored image on two real clusters, with checksums (DEMO_MODES=journal|snapshot)
+	lab/ceph/install.sh
+	go run ./lab/ceph/cephlab -no-mirror -- lab/ceph/demo.sh bin/ddsgo
