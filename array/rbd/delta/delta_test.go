@@ -211,6 +211,7 @@ func TestTargetRefusals(t *testing.T) {
 	}{
 		"in use":        {func(m *memory, _ *stream.Header) { m.watchers = `{"watchers":[{"address":"1.2.3.4:0/1"}]}` }, ErrTarget},
 		"foreign lock":  {func(m *memory, _ *stream.Header) { m.locks = `[{"id":"x","locker":"client.1","address":"y"}]` }, ErrTarget},
+		"dead lock":     {func(m *memory, _ *stream.Header) { m.locks = `[{"id":"auto 7","locker":"client.1","address":"y"}]` }, nil},
 		"wrong base":    {func(_ *memory, h *stream.Header) { h.From.Seq = 9 }, ErrBase},
 		"foreign write": {func(m *memory, _ *stream.Header) { m.write(1, make([]byte, block)) }, ErrTarget},
 		"full pool":     {func(m *memory, _ *stream.Header) { m.free = 10 }, rbd.ErrNoSpace},

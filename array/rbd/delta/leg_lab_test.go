@@ -157,7 +157,7 @@ func (l *leg) cut(merge func(string) []string, file string, want []byte, head fu
 	l.same(was, head(), "a cut stream")
 
 	kills := 0
-	for wait := 40 * time.Millisecond; wait < 3*time.Second; wait += 60 * time.Millisecond {
+	for wait := 100 * time.Millisecond; wait < 3*time.Second; wait += 700 * time.Millisecond {
 		cmd := l.command(merge(file)...)
 		require.NoError(t, cmd.Start())
 		timer := time.AfterFunc(wait, func() { _ = cmd.Process.Kill() })

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/blockdev"
@@ -91,7 +92,7 @@ func (t *Target) Check(ctx context.Context, h stream.Header, force, cut bool) (A
 		a.Create = true
 		return a, t.room(ctx, h)
 	}
-	if err := t.free(ctx); err != nil {
+	if err := t.free(ctx, cut); err != nil {
 		return a, err
 	}
 	if a.Applied = slices.Contains(t.snapshots, a.To); a.Applied {
@@ -137,8 +138,12 @@ func (t *Target) base(ctx context.Context, h stream.Header, a *Admission, force,
 	return nil
 }
 
-// free refuses an image that somebody else writes: mirroring, a watcher, a lock.
-func (t *Target) free(ctx context.Context) error {
+// watchTime is how long Ceph remembers the watch of a client that died, with something to spare.
+const watchTime = 45 * time.Second
+
+// free refuses an image that somebody else writes: mirroring, a watcher, a lock. After an import that
+// was cut, the dead one's watch is waited for.
+func (t *Target) free(ctx context.Context, cut bool) error {
 	info, err := t.cli.Info(ctx, t.Image)
 	if err != nil {
 		return err
@@ -147,6 +152,14 @@ func (t *Target) free(ctx context.Context) error {
 		return fmt.Errorf("%s: %w: it is the non-primary side of a mirror", t.Image, ErrTarget)
 	}
 	watchers, err := t.cli.Users(ctx, t.Image)
+	for end := time.Now().Add(watchTime); cut && err == nil && len(watchers) > 0 && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+		watchers, err = t.cli.Users(ctx, t.Image)
+	}
 	if err != nil {
 		return err
 	}
@@ -158,7 +171,11 @@ func (t *Target) free(ctx context.Context) error {
 		return err
 	}
 	for _, l := range locks {
-		return fmt.Errorf("%s: %w: %s at %s holds its lock", t.Image, ErrTarget, l.Locker, l.Address)
+		// librbd's own lock of a client that does not watch any more is a dead client's: librbd takes it
+		// over. Any other lock was set by somebody on purpose.
+		if !strings.HasPrefix(l.ID, "auto ") {
+			return fmt.Errorf("%s: %w: %s at %s holds its lock %q", t.Image, ErrTarget, l.Locker, l.Address, l.ID)
+		}
 	}
 	return nil
 }
