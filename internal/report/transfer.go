@@ -83,13 +83,16 @@ func (t *Transfer) DDS(w io.Writer) {
 	perArea := chunk / exceptionBytes
 	areas := max((t.Exceptions()+perArea-1)/perArea, 1)
 	meta, data := (1+areas)*t.ChunkSize, t.Exceptions()*t.ChunkSize
-	fmt.Fprintf(w, "magic            : 0x%08x\n", cowMagic)
-	fmt.Fprintf(w, "version          : 1\n")
-	fmt.Fprintf(w, "valid            : yes\n")
-	fmt.Fprintf(w, "chunk_size       : %d KB\n", t.ChunkSize>>10)
-	fmt.Fprintf(w, "exception chunks : %d\n", areas)
-	fmt.Fprintf(w, "exceptions       : %d\n", t.Exceptions())
-	fmt.Fprintf(w, "output size      : meta %d KB, data %d KB, total %d KB\n", meta>>10, data>>10, (meta+data)>>10)
+	kb := func(n int64) string { return fmt.Sprintf("%d KB", n>>10) }
+	fmt.Fprintln(w, "Snapshot header:")
+	for _, l := range [][2]string{{"magic", fmt.Sprintf("0x%08x", cowMagic)}, {"version", "1"}, {"valid", "yes"}, {"chunk_size", kb(t.ChunkSize)}} {
+		fmt.Fprintf(w, "  %-17s %s\n", l[0], l[1])
+	}
+	fmt.Fprintln(w, "Report:")
+	for _, l := range [][2]string{{"Exception chunks", fmt.Sprint(areas)}, {"Exceptions", fmt.Sprint(t.Exceptions())},
+		{"Output size meta", kb(meta)}, {"Output size data", kb(data)}, {"Output size total", kb(meta + data)}} {
+		fmt.Fprintf(w, "  %-17s %s\n", l[0], l[1])
+	}
 }
 
 func iBytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
