@@ -179,6 +179,9 @@ func (a *Array) validate(p *ast.MappingValueNode) List {
 			c.fail([]string{"url"}, "url is missing")
 		}
 	}
+	if a.Insecure && a.Type != "infinibox" {
+		c.fail([]string{"insecure"}, "insecure is for arrays of type infinibox")
+	}
 	if a.Manager == "" {
 		a.Manager = a.Name
 	}

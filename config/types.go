@@ -49,7 +49,8 @@ type Array struct {
 	PasswordFile string            `yaml:"password_file,omitempty"`
 	KnownHosts   string            `yaml:"known_hosts,omitempty"`
 	CAFile       string            `yaml:"ca_file,omitempty"`
-	URL          Strings           `yaml:"url,omitempty"` // one, or several management addresses
+	URL          Strings           `yaml:"url,omitempty"`      // one, or several management addresses
+	Insecure     bool              `yaml:"insecure,omitempty"` // infinibox: do not verify the certificate
 	Timezones    map[string]string `yaml:"timezones,omitempty"`
 	CLI          string            `yaml:"cli,omitempty"`     // path of the vendor's command line
 	PWF          string            `yaml:"pwf,omitempty"`     // its password file

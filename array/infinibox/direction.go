@@ -69,7 +69,7 @@ func (d *Driver) planSwitch(o array.Observation, g array.Goal, from, to string) 
 	default:
 		return array.Plan{}, d.unknown(from, "state", word(old.State))
 	}
-	p, err := d.planCurrent(o, g, from, old)
+	p, err := d.planCurrent(g, from, old)
 	if err != nil || !p.Reached {
 		return p, err
 	}
@@ -98,14 +98,14 @@ func (d *Driver) planHandOver(o array.Observation, g array.Goal, from, to string
 	switch {
 	case stopped && d.refused(g, from):
 		return steps(from, resumeStep(from, old))
-	case stopped && d.copied(o, g, from, old):
+	case stopped && d.copied(g, from, old):
 		return steps(from, rest...)
 	case stopped:
 		return steps(from, append([]array.Step{resumeStep(from, old), syncStep(from, old), suspendStep(from, old)}, rest...)...)
 	case state != wordActive:
 		return array.Plan{}, d.unknown(from, "state", state)
 	}
-	p, err := d.planCurrent(o, g, from, old)
+	p, err := d.planCurrent(g, from, old)
 	if err != nil || p.Wait != nil {
 		return p, err
 	}
@@ -249,10 +249,13 @@ func (d *Driver) keepStep(o array.Observation, g array.Goal, loser string) (arra
 		at = g.Baseline.At // the same name in every plan of a run
 	}
 	e := factsOf(o, loser).Entity
-	name := e.Name + "-discarded-" + stamp(at)
+	suffix := "-discarded-" + at.UTC().Format("20060102T150405.000Z")
+	name := e.Name + suffix
 	body := fmt.Sprintf(`{"name":%s,"parent_id":%d}`, quote(name), e.ID)
 	if d.cfg.Kind == KindGroup {
-		body = fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote("-discarded-"+stamp(at)))
+		body = fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote(suffix))
 	}
-	return request(stepKeep, loser, "keep its content in snapshot "+name, "POST", collectionOf(d.cfg.Kind), body), name
+	s := d.specialStep(specialKeep, loser, "keep its content in snapshot "+name, "POST "+apiRoot+collectionOf(d.cfg.Kind)+" "+body)
+	s.Args[argVolume], s.Args[argBody] = name, body
+	return s, name
 }

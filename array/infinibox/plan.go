@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/ddsgo/ddsgo/array"
 )
@@ -121,7 +120,7 @@ func (d *Driver) planUpdate(o array.Observation, g array.Goal) (array.Plan, erro
 	default:
 		return array.Plan{}, d.unknown(p, "state", word(r.State))
 	}
-	return d.planCurrent(o, g, p, r)
+	return d.planCurrent(g, p, r)
 }
 
 func (d *Driver) unknown(site, field, value string) error {
@@ -135,11 +134,11 @@ const maxStalled = 30
 // planCurrent brings the copy of an ACTIVE replica up to now. A job that runs already
 // is older than the verb: it is waited for, then one of our own is asked for, and the
 // restore point has to pass the one of that moment.
-func (d *Driver) planCurrent(o array.Observation, g array.Goal, site string, r *replica) (array.Plan, error) {
+func (d *Driver) planCurrent(g array.Goal, site string, r *replica) (array.Plan, error) {
 	if r.Type == wordSync {
-		return d.planSynchronized(o, g, site, r)
+		return d.planSynchronized(g, site, r)
 	}
-	if d.copied(o, g, site, r) {
+	if d.copied(g, site, r) {
 		return array.Plan{Reached: true, Authoritative: site}, nil
 	}
 	if r.stalled() && g.ObservedSince > maxStalled {
@@ -173,7 +172,7 @@ func progress(r *replica) *array.Wait {
 }
 
 // copied says that a job which this run asked for has ended.
-func (d *Driver) copied(_ array.Observation, g array.Goal, site string, r *replica) bool {
+func (d *Driver) copied(g array.Goal, site string, r *replica) bool {
 	for _, done := range slices.Backward(g.Done) {
 		if done.ID != stepID(stepSync, site) {
 			continue
@@ -185,7 +184,7 @@ func (d *Driver) copied(_ array.Observation, g array.Goal, site string, r *repli
 }
 
 // planSynchronized waits for a SYNC replica to be equal.
-func (d *Driver) planSynchronized(_ array.Observation, g array.Goal, site string, r *replica) (array.Plan, error) {
+func (d *Driver) planSynchronized(g array.Goal, site string, r *replica) (array.Plan, error) {
 	switch word(r.SyncState) {
 	case wordSynchronized:
 		if !truth(r.AsyncMode) {
@@ -231,6 +230,3 @@ func (d *Driver) planResume(o array.Observation) (array.Plan, error) {
 	}
 	return steps(p, resumeStep(p, r))
 }
-
-// stamp is a time in the name of a snapshot.
-func stamp(t time.Time) string { return t.UTC().Format("20060102T150405Z") }

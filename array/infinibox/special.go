@@ -18,6 +18,7 @@ const (
 	specialVolume   = "volume"
 	specialNoVolume = "no-volume"
 	specialExpose   = "expose"
+	specialKeep     = "keep"
 
 	argVolume = "volume"
 )
@@ -32,6 +33,8 @@ func (d *Driver) special(ctx context.Context, s Site, name string, step array.St
 		return d.makeVolume(ctx, s, step)
 	case specialNoVolume:
 		return d.removeVolume(ctx, s, step)
+	case specialKeep:
+		return d.keep(ctx, s, step)
 	case specialExpose:
 		return d.expose(ctx, s, step)
 	}
@@ -149,6 +152,17 @@ func (d *Driver) removeVolume(ctx context.Context, s Site, step array.Step) erro
 		return array.Refuse("R6", "unmap it first", "volume %q at %s is mapped to a host", name, s.Name)
 	}
 	_, err = s.Client.do(ctx, call{method: http.MethodDelete, path: fmt.Sprintf("volumes/%d", v.ID), approved: step.Args[argApprove] == "yes"}, nil)
+	return err
+}
+
+// keep takes a snapshot, unless it is there already.
+func (d *Driver) keep(ctx context.Context, s Site, step array.Step) error {
+	at := collectionOf(d.cfg.Kind)
+	found, err := byName[entity](ctx, s.Client, at, step.Args[argVolume])
+	if err != nil || found != nil {
+		return err
+	}
+	_, err = s.Client.do(ctx, call{method: http.MethodPost, path: at, body: json.RawMessage(step.Args[argBody])}, nil)
 	return err
 }
 

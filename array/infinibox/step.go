@@ -27,7 +27,6 @@ const (
 	stepDemote  = "demote"
 	stepPromote = "promote"
 	stepSwitch  = "switch_role"
-	stepKeep    = "keep"
 	stepCreate  = "create"
 	stepSource  = "create-source"
 	stepUndo    = "undo-source"

@@ -28,6 +28,7 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
+			defer closeDriver(d)
 			return show(cmd.Context(), s, args[0], d)
 		},
 	}

@@ -32,8 +32,9 @@ type openDriver func(ctx context.Context, env environment, r config.Resource) (a
 // Every other name is a plug-in.
 func drivers() map[string]openDriver {
 	return map[string]openDriver{
-		config.DriverLVM: openLVM,
-		config.DriverRBD: openRBD,
+		config.DriverLVM:       openLVM,
+		config.DriverRBD:       openRBD,
+		config.DriverInfiniBox: openInfiniBox,
 	}
 }
 
@@ -42,7 +43,9 @@ type listArray func(ctx context.Context, env environment, a config.Array) (any, 
 
 // inventories are the arrays that can be listed, by type.
 func inventories() map[string]listArray {
-	return map[string]listArray{}
+	return map[string]listArray{
+		config.DriverInfiniBox: listInfiniBox,
+	}
 }
 
 // open makes the driver of a resource, with logging around it.

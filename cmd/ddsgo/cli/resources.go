@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
@@ -149,5 +151,13 @@ func withOpen[T any](ctx context.Context, g *globals, env environment, name stri
 		var zero T
 		return zero, err
 	}
+	defer closeDriver(d)
 	return do(d)
+}
+
+// closeDriver ends the sessions that a driver keeps at its storage.
+func closeDriver(d driver) {
+	if c, ok := array.As[io.Closer](d); ok {
+		_ = c.Close() // they end by themselves, too
+	}
 }

@@ -98,6 +98,7 @@ func (g *globals) statusOf(ctx context.Context, env environment, name string, ti
 	if err != nil {
 		return array.ReportError(name, caps, err)
 	}
+	defer closeDriver(d)
 	caps = d.Capabilities()
 	if caps.MaxAge == 0 {
 		caps.MaxAge = r.SyncMaxDelay().D()
