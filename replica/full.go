@@ -57,7 +57,7 @@ func (p fullPlan) err(f Facts) error { return p.Decision.Err(f) }
 
 // planFull decides how a full copy begins; pure, like Reconcile.
 func planFull(f Facts, overwrite bool) fullPlan {
-	if d, stop := refuseLocal(f); stop && !fullMayReplace(f) {
+	if d, stop := refuseLocal(f); stop && !fullMayReplace(f, overwrite) {
 		return fullPlan{Decision: d}
 	}
 	p := fullPlan{Decision: Decision{Cleanup: repairOrigin(f), Verdict: VerdictStart}}
@@ -84,12 +84,14 @@ func planFull(f Facts, overwrite bool) fullPlan {
 	return p
 }
 
-// fullMayReplace: what only makes the chain useless is no obstacle for a full copy.
-func fullMayReplace(f Facts) bool {
+// fullMayReplace: what only makes the chain useless is no obstacle for a full copy; a state
+// that cannot be believed is replaced when the user says so.
+func fullMayReplace(f Facts, overwrite bool) bool {
 	ok := func(s SnapshotFact) bool {
 		return s.State != SnapPlainForeign && s.State != SnapOtherOrigin && s.State != SnapInactive
 	}
-	return f.Local.State == LocalLoaded && !f.Local.Held && ok(f.Snap1) && ok(f.Snap2) && !f.Suspended
+	loaded := f.Local.State == LocalLoaded || overwrite && (f.Local.State == LocalDamaged || f.Local.State == LocalDisagree)
+	return loaded && !f.Local.Held && ok(f.Snap1) && ok(f.Snap2) && !f.Suspended
 }
 
 // refuseFullTarget protects what the target holds.
@@ -104,7 +106,9 @@ func (p *fullPlan) refuseFullTarget(f Facts, overwrite bool) {
 	case TargetPrimary:
 		no(failure.CodeRefused, "the target is primary: it was promoted and may be in use", "ddsgo failback "+f.Resource)
 	case TargetDamaged:
-		no(failure.CodeRefused, "the target's state is damaged", "ddsgo doctor "+f.Resource+" on the target")
+		if !overwrite {
+			no(failure.CodeRefused, "the target's state cannot be believed: "+t.Detail, again+", if what it holds may go")
+		}
 	case TargetEmpty:
 	case TargetClean:
 		if !overwrite && !(f.Local.Full && t.At.Same(f.Local.Pending)) {
@@ -121,8 +125,25 @@ func (p *fullPlan) refuseFullTarget(f Facts, overwrite bool) {
 	}
 }
 
+// renewState replaces a document that cannot be believed, after the user has agreed that the
+// copy is made anew. What stood there is kept beside it as evidence.
+func (s *source) renewState(ctx context.Context) error {
+	if s.docErr == nil || errors.Is(s.docErr, state.ErrNotFound) {
+		return nil
+	}
+	doc := &state.Document{Identity: s.id, Device: s.leg.Source, Resource: s.leg.Resource, Size: s.origin.Size, Role: state.RolePrimary, Condition: state.None()}
+	if err := s.vol.Reset(ctx, doc); err != nil {
+		return err
+	}
+	s.doc, s.docErr = doc, nil
+	return nil
+}
+
 // full takes or finds the snapshot, sends it, and makes it the tracker.
 func (s *source) full(ctx context.Context, p fullPlan, opt SyncOptions, rep *report.Sync) error {
+	if err := s.renewState(ctx); err != nil {
+		return err
+	}
 	if !p.Resume && !p.Rotate && s.doc != nil && s.doc.Tracking != nil {
 		// The old chain ends here, before its snapshots go.
 		if err := s.commit(ctx, func(d *state.Document) { d.Tracking, d.Operation = nil, nil }); err != nil {

@@ -29,6 +29,9 @@ func (h *Host) receive(ctx context.Context, req *session.Request) error {
 		return failure.With(failure.CodeCorrupt, in.Device, "malformed request", "update ddsgo on the older of the two hosts", err)
 	}
 	t, err := h.openTarget(ctx, in.VolumeRef, "receive "+in.Resource)
+	if stateTrouble(err) != nil && in.Mode == modeFull && in.Overwrite {
+		t, err = h.renewTarget(ctx, in.VolumeRef)
+	}
 	if err != nil {
 		return err
 	}

@@ -103,9 +103,9 @@ func refuseLocal(f Facts) (Decision, bool) {
 	}
 	switch f.Local.State {
 	case LocalDamaged:
-		return no("its state file is damaged", "ddsgo doctor "+f.Resource)
+		return no("its state file is damaged", "ddsgo full "+f.Resource+" --overwrite; ddsgo doctor "+f.Resource+" says more")
 	case LocalDisagree:
-		return no("its state file and the tags of "+f.Origin+" disagree", "ddsgo doctor "+f.Resource)
+		return no("its state file and the tags of "+f.Origin+" disagree", "ddsgo full "+f.Resource+" --overwrite; ddsgo doctor "+f.Resource+" says more")
 	}
 	if f.Local.Held {
 		return no("the leg is held (ddsgo break)", "ddsgo resume "+f.Resource)

@@ -61,6 +61,32 @@ func (h *Host) mayReach(device string) error {
 	return failure.Refused(device, "this key may not reach the volume", "extend the list of volumes of the forced command on "+h.Name)
 }
 
+// renewTarget replaces a target's document that cannot be believed, before a full copy that
+// the user has ordered to overwrite it. A volume that anything calls primary is refused.
+func (h *Host) renewTarget(ctx context.Context, ref VolumeRef) (*target, error) {
+	id, err := h.Identify(ref.Device)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{h: h, ref: ref, id: id}
+	if err := t.relock(ctx, "renew "+ref.Resource); err != nil {
+		return nil, err
+	}
+	t.vol = h.Store.Volume(id, nil)
+	if id.Kind == state.IdentityLV {
+		lv, err := t.lvm.Find(ctx, ref.Device)
+		if err != nil {
+			return nil, errors.Join(err, t.release())
+		}
+		t.vol = h.Store.Volume(id, lvTagger{lvm: t.lvm, lv: lv})
+	}
+	err = t.vol.Reset(ctx, &state.Document{Identity: id, Device: ref.Device, Resource: ref.Resource, Role: state.RoleSecondary, Condition: state.None()})
+	if err = errors.Join(err, t.release()); err != nil {
+		return nil, err
+	}
+	return h.openTarget(ctx, ref, "receive "+ref.Resource)
+}
+
 // prepare finds the logical volume, the document and the journal of a locked target.
 func (t *target) prepare(ctx context.Context) error {
 	t.vol = t.h.Store.Volume(t.id, nil)
