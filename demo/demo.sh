@@ -153,4 +153,6 @@ echo "e2fsck finds the file system of the copy clean"
 
 say "status, as an administrator sees it"
 "$ddsgo" status
+echo "... and on the disaster-recovery host, which has no configuration:"
+env -u DDSGO_CONFIG DDSGO_STATE_DIR="$work/state-dr1" "$ddsgo" status
 say "the demo is complete: 1 full copy, 5 syncs, 1 of them after a kill, every copy compared"
