@@ -43,7 +43,7 @@ fi
 cp "$here/exec.sh" "$tmp/"
 
 pass=()
-for v in LAB_VERBOSE LAB_TIMEOUT LAB_FLAGS DDSGO_GOLDEN; do [ -z "${!v:-}" ] || pass+=("$v=${!v}"); done
+for v in LAB_VERBOSE LAB_TIMEOUT LAB_FLAGS LAB_FULL DDSGO_GOLDEN; do [ -z "${!v:-}" ] || pass+=("$v=${!v}"); done
 mode=${LAB_MODE:-}
 why=$("$here/direct.sh")
 [ -n "$mode" ] || { [ -n "$why" ] || mode=direct; }

@@ -7,6 +7,10 @@
 lab: ## real-LVM tests (PKG=./lvm RUN=TestX)
 	lab/run.sh $(if $(RUN),-run '$(RUN)') $(PKG)
 
+.PHONY: lab-full
+lab-full: ## like lab, with every point of the kill tables and more random kills (an hour)
+	LAB_FULL=1 LAB_TIMEOUT=60m lab/run.sh $(if $(RUN),-run '$(RUN)') $(PKG)
+
 .PHONY: lab-install
 lab-install: ## install what lab and demo need (root, Debian)
 	lab/install.sh
