@@ -3,6 +3,7 @@ package infinibox_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +14,10 @@ import (
 	simbox "github.com/ddsgo/ddsgo/sim/infinibox"
 )
 
-// TestConformance runs the whole suite for both types of replication.
+// full asks for every variant of every case, several minutes: make conformance-infinibox.
+func full() bool { return os.Getenv("DDSGO_FULL") != "" }
+
+// TestConformance runs the suite for both types of replication.
 func TestConformance(t *testing.T) {
 	for _, mode := range []string{infinibox.ModeAsync, infinibox.ModeSync} {
 		t.Run(mode, func(t *testing.T) {
@@ -21,7 +25,7 @@ func TestConformance(t *testing.T) {
 			b := newBed(t)
 			b.config.Mode = mode
 			b.replicated()
-			arraytest.Test(t, lab{b}, arraytest.Options{Quick: testing.Short()})
+			arraytest.Test(t, lab{b}, arraytest.Options{Quick: !full()})
 			b.neverTwoWriters()
 		})
 	}

@@ -242,20 +242,24 @@ func (d *Driver) planRejoin(o array.Observation, g array.Goal, loser string) (ar
 	return p, nil
 }
 
-// keepStep takes a snapshot of what --discard gives up.
+// keepStep takes a snapshot of what --discard gives up. Its name ends in the time of
+// the run's first observation, which a plan made before the run cannot know: there and
+// in the command it reads TIME.
 func (d *Driver) keepStep(o array.Observation, g array.Goal, loser string) (array.Step, string) {
 	at := o.At
 	if g.Baseline != nil {
 		at = g.Baseline.At // the same name in every plan of a run
 	}
 	e := factsOf(o, loser).Entity
-	suffix := "-discarded-" + at.UTC().Format("20060102T150405.000Z")
-	name := e.Name + suffix
-	body := fmt.Sprintf(`{"name":%s,"parent_id":%d}`, quote(name), e.ID)
-	if d.cfg.Kind == KindGroup {
-		body = fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote(suffix))
+	body := func(time string) (name, text string) {
+		name = e.Name + "-discarded-" + time
+		if d.cfg.Kind == KindGroup {
+			return name, fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote("-discarded-"+time))
+		}
+		return name, fmt.Sprintf(`{"name":%s,"parent_id":%d}`, quote(name), e.ID)
 	}
-	s := d.specialStep(specialKeep, loser, "keep its content in snapshot "+name, "POST "+apiRoot+collectionOf(d.cfg.Kind)+" "+body)
-	s.Args[argVolume], s.Args[argBody] = name, body
-	return s, name
+	shown, text := body("TIME")
+	s := d.specialStep(specialKeep, loser, "keep its content in snapshot "+shown, "POST "+apiRoot+collectionOf(d.cfg.Kind)+" "+text)
+	s.Args[argVolume], s.Args[argBody] = body(at.UTC().Format("20060102T150405.000Z"))
+	return s, shown
 }

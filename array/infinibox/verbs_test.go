@@ -1,0 +1,345 @@
+package infinibox_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/array/infinibox"
+)
+
+// golden replaces the replicas' ids by words.
+func (b *bed) golden(since uint64) []string {
+	b.t.Helper()
+	out := b.requests(since)
+	here, there := b.first(0, "replicas"), b.first(1, "replicas")
+	for i := range out {
+		out[i] = strings.ReplaceAll(strings.ReplaceAll(out[i], fmt.Sprint(here), "R1"), fmt.Sprint(there), "R2")
+	}
+	return out
+}
+
+// TestRequests is the wire form of every verb.
+func TestRequests(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	demote1 := []string{"ibox1 POST /api/rest/replicas/R1/change_role null", "ibox1 POST /api/rest/replicas/R1/change_role?approved=true null"}
+	promote2 := []string{"ibox2 POST /api/rest/replicas/R2/change_role null", "ibox2 POST /api/rest/replicas/R2/change_role?approved=true null"}
+	swap := append(append([]string{"ibox1 POST /api/rest/replicas/R1/sync", "ibox1 POST /api/rest/replicas/R1/suspend"}, demote1...), promote2...)
+	for _, c := range []struct {
+		goal array.Goal
+		want []string
+	}{
+		{array.Goal{Verb: array.Update}, []string{"ibox1 POST /api/rest/replicas/R1/sync"}},
+		{array.Goal{Verb: array.Break}, []string{"ibox1 POST /api/rest/replicas/R1/suspend"}},
+		{array.Goal{Verb: array.Resume}, []string{"ibox1 POST /api/rest/replicas/R1/resume"}},
+		{array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true}, append(swap, "ibox2 POST /api/rest/replicas/R2/resume")},
+	} {
+		t.Run(string(c.goal.Verb), func(t *testing.T) {
+			require.NoError(t, b.sim.Advance(5*time.Second))
+			since := b.lastSeq()
+			b.must(c.goal)
+			require.Equal(t, c.want, b.golden(since))
+		})
+	}
+	t.Run("approved where the box does not ask", func(t *testing.T) {
+		sync := newBed(t)
+		sync.config.Mode = infinibox.ModeSync
+		sync.replicated()
+		since := sync.lastSeq()
+		sync.must(array.Goal{Verb: array.Swap, Site: site2})
+		require.Equal(t, []string{"ibox1 POST /api/rest/replicas/R1/switch_role", "ibox1 POST /api/rest/replicas/R1/switch_role?approved=true"}, sync.golden(since))
+	})
+}
+
+// TestUpdateIsNotOlderThanTheCall: a job that runs when the verb is called does not count.
+func TestUpdateIsNotOlderThanTheCall(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	b.fault(-1, "task_seconds", 30, 0)
+	b.rest(0, "POST", fmt.Sprintf("replicas/%d/sync?approved=true", b.first(0, "replicas")), "")
+	require.NoError(t, b.write(0, "vol1", "after the job began"))
+	b.must(array.Goal{Verb: array.Update})
+	require.Equal(t, "after the job began", b.read(1, "vol1"))
+}
+
+// TestFailoverAndBack: what is reported is the restore point; two SOURCEs are never
+// reported as fine; the way back keeps what --discard gives up.
+func TestFailoverAndBack(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	require.NoError(t, b.write(0, "vol1", "sent"))
+	b.must(array.Goal{Verb: array.Update})
+	require.NoError(t, b.write(0, "vol1", "lost"))
+	point := b.rest(1, "GET", fmt.Sprintf("replicas/%d", b.first(1, "replicas")), "")["restore_point"].(float64)
+
+	_, err := b.run(array.Goal{Verb: array.Failover, Site: site2})
+	require.ErrorContains(t, err, "would make two primaries")
+	b.fault(0, "array_down", nil, 0)
+	s := b.must(array.Goal{Verb: array.Failover, Site: site2})
+	require.Equal(t, time.UnixMilli(int64(point)).UTC().Format(time.RFC3339Nano), s.info["restore_point"])
+	require.Equal(t, "sent", b.read(1, "vol1"))
+	require.NoError(t, b.write(1, "vol1", "of site2"))
+
+	b.sim.ClearFaults()
+	r := array.Report("rep", b.driver().Capabilities(), b.observe(), "", time.Now())
+	require.Equal(t, "down", r.State)
+	require.Equal(t, "both", r.Role)
+	require.Equal(t, "two_primaries", r.Reasons[0].Code)
+	require.Contains(t, *r.Next, "failback rep --discard")
+
+	since := b.lastSeq()
+	_, err = b.run(array.Goal{Verb: array.Failback, WritersStopped: true})
+	require.ErrorContains(t, err, "site1 holds writes that exist only there")
+	require.Empty(t, b.requests(since))
+	b.must(array.Goal{Verb: array.Failback, Prepare: true, Discard: site1, KeepDiscarded: true})
+	require.Equal(t, site2, b.observe().Primary())
+	kept := ""
+	for _, v := range b.world().Arrays[0].Volumes {
+		if name := v["name"].(string); strings.HasPrefix(name, "vol1-discarded-") {
+			kept = name
+		}
+	}
+	require.Equal(t, "lost", b.read(0, kept), "what was given up is kept")
+	require.NoError(t, b.write(1, "vol1", "last of site2"))
+	b.must(array.Goal{Verb: array.Failback, WritersStopped: true})
+	require.Equal(t, "last of site2", b.read(0, "vol1"))
+	o := b.observe()
+	require.Equal(t, site1, o.Primary())
+	require.Equal(t, array.Running, o.Replication)
+}
+
+// TestFailoverNeedsACopy: a TARGET without a complete first copy is not promoted.
+func TestFailoverNeedsACopy(t *testing.T) {
+	b := newBed(t)
+	b.volume(0, "vol1", megabyte)
+	b.fault(-1, "task_seconds", 1000, 0)
+	b.must(array.Goal{Verb: array.Create})
+	o := b.observe()
+	require.Equal(t, array.Initial, o.Replication)
+	require.Nil(t, o.LastSync, "never, not the epoch")
+	require.Nil(t, array.Report("rep", b.driver().Capabilities(), o, "", time.Now()).LagSeconds)
+	b.fault(0, "array_down", nil, 0)
+	s, err := b.run(array.Goal{Verb: array.Failover, Site: site2})
+	require.ErrorContains(t, err, "never been synchronized")
+	require.Equal(t, 15, s.exit)
+}
+
+// TestChangeType is S4.6.
+func TestChangeType(t *testing.T) {
+	b := newBed(t)
+	b.volume(0, "vol1", megabyte)
+	b.must(array.Goal{Verb: array.Create})
+	require.Equal(t, array.Initial, b.observe().Replication)
+
+	b.config.Mode = infinibox.ModeSync
+	r := array.Report("rep", b.driver().Capabilities(), b.observe(), "", time.Now())
+	require.Equal(t, "wrong_mode", r.Reasons[0].Code)
+	since := b.lastSeq()
+	b.must(array.Goal{Verb: array.Create}) // waits for the first copy: INITIALIZING refuses it
+	require.Equal(t, []string{"ibox1 POST /api/rest/replicas/R1/change_type_to_sync {}", "ibox1 POST /api/rest/replicas/R1/change_type_to_sync?approved=true {}"}, b.golden(since))
+	b.must(array.Goal{Verb: array.Update})
+	o := b.observe()
+	require.Equal(t, "SYNC", o.Mode)
+	require.Equal(t, array.Synced, o.Members[0].Sync)
+	require.Nil(t, o.Members[0].SyncPoint)
+	require.NoError(t, b.write(0, "vol1", "at once"))
+	require.Equal(t, "at once", b.read(1, "vol1"))
+
+	b.config.Mode, b.config.Interval, b.config.RPO = infinibox.ModeAsync, time.Minute, 5*time.Minute
+	since = b.lastSeq()
+	b.must(array.Goal{Verb: array.Create})
+	require.Equal(t, `ibox1 POST /api/rest/replicas/R1/change_type_to_async {"sync_interval":60000,"rpo_value":300000}`, b.golden(since)[0])
+	require.Equal(t, "ASYNC", b.observe().Mode)
+	b.config.Interval = 2 * time.Minute
+	since = b.lastSeq()
+	b.must(array.Goal{Verb: array.Create})
+	require.Equal(t, []string{`ibox1 PUT /api/rest/replicas/R1 {"sync_interval":120000,"rpo_value":300000}`}, b.golden(since))
+	require.Equal(t, "nothing_to_do", b.must(array.Goal{Verb: array.Create}).result)
+}
+
+// TestGroup: members come and go while the group is replicated.
+func TestGroup(t *testing.T) {
+	for _, auto := range []bool{true, false} {
+		t.Run(fmt.Sprintf("replica_auto_create=%t", auto), func(t *testing.T) {
+			b := newBed(t)
+			if !auto {
+				b = newBed(t, without("replica_auto_create"))
+			}
+			b.config.Kind = infinibox.KindGroup
+			b.group(0, "vol1", "a")
+			b.must(array.Goal{Verb: array.Create})
+			b.idle()
+			b.volume(0, "b", megabyte)
+			b.must(array.Goal{Verb: array.Add, Volume: "b"})
+			require.Equal(t, "nothing_to_do", b.must(array.Goal{Verb: array.Add, Volume: "b"}).result)
+			b.volume(0, "c", megabyte)
+			b.volume(1, "copy-of-c", megabyte)
+			b.must(array.Goal{Verb: array.Add, Volume: "c", Params: map[string]string{"remote": "copy-of-c"}})
+			require.NoError(t, b.write(0, "c", "of c"))
+			b.must(array.Goal{Verb: array.Update})
+			require.Equal(t, "of c", b.read(1, "copy-of-c"))
+			require.Len(t, b.observe().Members, 3)
+
+			_, err := b.run(array.Goal{Verb: array.Add, Volume: "nosuch"})
+			require.ErrorContains(t, err, `has no volume "nosuch"`)
+			_, err = b.run(array.Goal{Verb: array.Remove, Volume: "c"})
+			require.ErrorContains(t, err, "the box asks for approval")
+			b.must(array.Goal{Verb: array.Remove, Volume: "c", Force: true})
+			require.Equal(t, "nothing_to_do", b.must(array.Goal{Verb: array.Remove, Volume: "c", Force: true}).result)
+			require.Len(t, b.observe().Members, 2)
+
+			b.must(array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true})
+			require.Equal(t, site2, b.observe().Primary())
+			b.must(array.Goal{Verb: array.Failback, WritersStopped: true})
+			b.must(array.Goal{Verb: array.Delete, Force: true, Params: map[string]string{"target": "delete", "retain": "no"}})
+			require.Empty(t, b.world().Arrays[1].Groups)
+			require.Len(t, b.world().Arrays[0].Groups, 1)
+		})
+	}
+}
+
+// TestExpose: the last consistent point of the copy, while replication runs.
+func TestExpose(t *testing.T) {
+	for _, kind := range []string{infinibox.KindVolume, infinibox.KindFilesystem} {
+		t.Run(kind, func(t *testing.T) {
+			b := newBed(t)
+			b.config.Kind = kind
+			b.entity(0, kind+"s", "vol1", megabyte)
+			b.fault(-1, "task_seconds", 100, 0)
+			b.must(array.Goal{Verb: array.Create})
+			g := array.Goal{Verb: array.VolumeCreate, Volume: "look", Params: map[string]string{"from": "last-consistent"}}
+			_, err := b.run(g)
+			require.ErrorContains(t, err, "nothing to expose")
+			b.sim.ClearFaults()
+			require.NoError(t, b.sim.Advance(200*time.Second))
+			require.NoError(t, b.write(0, "vol1", "copied"))
+			b.must(array.Goal{Verb: array.Update})
+			require.NoError(t, b.write(0, "vol1", "newer"))
+			b.must(g)
+			b.must(g)
+			require.Equal(t, "copied", b.read(1, "look"))
+			require.Len(t, b.world().Arrays[1].Volumes, 2, "exposed once")
+			require.Equal(t, array.Running, b.observe().Replication)
+		})
+	}
+}
+
+// TestDelete: both sides stay, with bases; a dead peer needs --force, and what stays
+// there is removed by the same verb.
+func TestDelete(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	b.fault(1, "array_down", nil, 0)
+	since := b.lastSeq()
+	s, err := b.run(array.Goal{Verb: array.Delete})
+	require.Error(t, err)
+	require.Equal(t, 12, s.exit)
+	require.Empty(t, b.requests(since))
+	b.must(array.Goal{Verb: array.Delete, Force: true})
+	b.sim.ClearFaults()
+	r := array.Report("rep", b.driver().Capabilities(), b.observe(), "", time.Now())
+	require.Equal(t, "down", r.State)
+	require.Equal(t, "absent", r.Reasons[0].Code)
+	s, err = b.run(array.Goal{Verb: array.Delete})
+	require.ErrorContains(t, err, "only the TARGET at site2 is left")
+	require.Equal(t, 15, s.exit)
+	b.must(array.Goal{Verb: array.Delete, Force: true})
+	require.NoError(t, b.write(1, "vol1", "free"))
+	require.NotEmpty(t, b.world().Arrays[1].Volumes)
+
+	b = newBed(t)
+	b.replicated()
+	b.must(array.Goal{Verb: array.Delete, Force: true, Params: map[string]string{"retain": "no", "target": "delete"}})
+	require.Empty(t, b.world().Arrays[1].Volumes)
+	require.Len(t, b.world().Arrays[0].Volumes, 1, "the source stays")
+}
+
+// TestVolumes: volumes by name, on either box.
+func TestVolumes(t *testing.T) {
+	b := newBed(t)
+	g := array.Goal{Verb: array.VolumeCreate, Volume: "v", Params: map[string]string{"size": "1MiB", "site": site2}}
+	b.must(g)
+	b.must(g)
+	require.Len(t, b.world().Arrays[1].Volumes, 1)
+	g.Params["size"] = "2MiB"
+	_, err := b.run(g)
+	require.ErrorContains(t, err, "of 1048576 bytes")
+	del := array.Goal{Verb: array.VolumeDelete, Volume: "v", Params: map[string]string{"site": site2}}
+	_, err = b.run(del)
+	require.ErrorContains(t, err, "destroys its data", "the box's own reason")
+	del.Force = true
+	b.must(del)
+	b.must(del)
+	require.Empty(t, b.world().Arrays[1].Volumes)
+
+	b.replicated()
+	_, err = b.run(array.Goal{Verb: array.VolumeDelete, Volume: "vol1", Force: true})
+	require.ErrorContains(t, err, "is replicated")
+}
+
+// TestSetup makes the link that create needs.
+func TestSetup(t *testing.T) {
+	b := newBed(t)
+	require.Equal(t, "nothing_to_do", b.must(array.Goal{Verb: array.Setup}).result)
+	b.rest(0, "DELETE", fmt.Sprintf("links/%d?approved=true", b.first(0, "links")), "")
+	b.config.Link = "link7"
+	require.Equal(t, "done", b.must(array.Goal{Verb: array.Setup}).result)
+	b.replicated()
+	require.Equal(t, array.Running, b.observe().Replication)
+}
+
+// TestOtherName: the copy has a name of its own, and is found by it when home is dead.
+func TestOtherName(t *testing.T) {
+	for _, auto := range []bool{true, false} {
+		b := newBed(t)
+		if !auto {
+			b = newBed(t, without("replica_auto_create"))
+		}
+		b.config.Sites[1].Entity = "copy-of-vol1"
+		b.replicated()
+		require.Equal(t, "copy-of-vol1", b.observe().Members[0].Peer)
+		b.fault(0, "array_down", nil, 0)
+		b.must(array.Goal{Verb: array.Failover, Site: site2})
+		require.NoError(t, b.write(1, "copy-of-vol1", "x"))
+	}
+	// Made by another hand under a name that the configuration does not know.
+	b := newBed(t)
+	b.config.Sites[1].Entity = "copy"
+	b.replicated()
+	b.config.Sites[1].Entity = ""
+	require.Equal(t, array.RoleSecondary, b.observe().Side(site2).Role)
+}
+
+// TestConcurrent: a second replica of the entity is shown, and nothing is done.
+func TestConcurrent(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	d := b.driver()
+	o := b.observe()
+	raw := o.Side(site1).Native["infinibox"]
+	require.NotNil(t, raw)
+	infinibox.AddOther(o, site1)
+	for _, v := range d.Capabilities().Verbs {
+		if v == array.VolumeCreate || v == array.VolumeDelete || v == array.Setup {
+			continue
+		}
+		_, err := d.Plan(o, array.Goal{Verb: v, Site: site2})
+		require.Equal(t, array.KindUnsupported, array.KindOf(err), "%s: %v", v, err)
+	}
+}
+
+// TestUnsupported verbs give their reason.
+func TestUnsupported(t *testing.T) {
+	b := newBed(t)
+	for _, v := range []array.Verb{array.Start, array.Revert, array.Resync, array.VolumeAttach, array.VolumeDetach, array.Add, array.Remove} {
+		s, err := b.run(array.Goal{Verb: v, Site: site2})
+		require.Error(t, err)
+		require.Equal(t, 17, s.exit, v)
+		require.NotContains(t, s.reason, "does not know it")
+	}
+}
