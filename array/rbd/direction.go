@@ -22,13 +22,11 @@ func (pl *planner) takeover(to int) {
 }
 
 // ownsNewest says that the side was itself the last primary (a swap cut between demote and promote may
-// be finished in either direction).
+// be finished in either direction). In journal mode that shows in caughtUp: positions of two journals
+// do not compare.
 func (pl *planner) ownsNewest(i int) bool {
-	a, b := pl.p.facts[i], pl.p.facts[1-i]
-	if pl.d.cfg.Mode == ModeSnapshot {
-		return a.Newest != nil && a.Newest.Demoted && (a.Complete == nil || a.Newest.Local > a.Complete.Local)
-	}
-	return a.Written != nil && (b.Written == nil || b.Written.Before(*a.Written))
+	a := pl.p.facts[i]
+	return pl.d.cfg.Mode == ModeSnapshot && a.Newest != nil && a.Newest.Demoted && (a.Complete == nil || a.Newest.Local > a.Complete.Local)
 }
 
 func (pl *planner) promoteStep(i int, force bool) array.Step {

@@ -107,11 +107,31 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 		}
 		_, err = c.long(ctx, argv...)
 		return err
+	case stepKeepDone:
+		return d.nameKept(ctx, c, argv)
 	case stepFlatten:
 		_, err := c.long(ctx, argv...)
 		return err
 	}
 	_, err := c.call(ctx, argv...)
+	return err
+}
+
+// nameKept renames a whole copy. Its name holds the id of an image that is read-only since before the
+// copy, so a copy that has the name already is as good.
+func (d *Driver) nameKept(ctx context.Context, c *CLI, argv []string) error {
+	_, err := c.call(ctx, argv...)
+	partial, full := argv[len(argv)-2], argv[len(argv)-1]
+	switch {
+	case errors.Is(err, ErrExists):
+		_, err = c.call(ctx, "rm", "--no-progress", partial)
+	case errors.Is(err, ErrNoImage):
+		img, parseErr := ParseImage(full)
+		if parseErr != nil {
+			return parseErr
+		}
+		_, err = c.Info(ctx, img)
+	}
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 // whose writes are lost; the other one is copied back first.
 func (pl *planner) failback() error {
 	const home, away = 0, 1
-	if pl.p.prim == home && pl.g.Discard != pl.name(away) {
+	if pl.p.prim == home && pl.g.Discard != pl.name(away) && !pl.p.facts[away].splitBrain() {
 		return pl.arrived(home)
 	}
 	if err := pl.bothRead(); err != nil {

@@ -104,8 +104,11 @@ func (p pair) caughtUp(mode string, from, to int) array.Tri {
 		return array.No
 	}
 	if mode == ModeJournal {
-		if a.Written == nil || a.Replayed == nil || b.FirstCopy || a.PeerLost {
+		if a.Written == nil || b.FirstCopy || a.PeerLost {
 			return array.No
+		}
+		if a.Replayed == nil {
+			return array.TriOf(*a.Written == Position{})
 		}
 		return array.TriOf(!a.Replayed.Before(*a.Written))
 	}
@@ -281,6 +284,9 @@ func (d *Driver) assessTarget(o *array.Observation, p pair, from, to int, sync a
 	case d.cfg.Mode == ModeJournal && b.stopped():
 		o.Replication = array.Stopped
 		reason(array.ReasonSuspended, "ddsgo resume "+name, "rbd-mirror at %s does not replay %s: stopped at its admin socket, or changing direction; %s", site, d.cfg.Image, b.describe())
+	case strings.HasPrefix(b.Description, "local image is primary") && sync != array.Synced && b.Socket != "Replaying":
+		o.Replication = array.Stopped
+		reason(array.ReasonNotStarted, "", "rbd-mirror at %s has not said yet whether it can go on from what it has; %s", site, b.describe())
 	case b.daemonGone():
 		o.Replication, o.Link = array.Stopped, array.LinkDown
 		reason(array.ReasonNotStarted, "ddsgo doctor "+name, "no live rbd-mirror serves %s at %s: %s", d.cfg.Image, site, b.describe())

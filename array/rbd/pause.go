@@ -118,10 +118,15 @@ func (pl *planner) resume() error {
 	if err != nil {
 		return err
 	}
-	if err := pl.release(from, to); err != nil {
+	if err := pl.release(from, to); err != nil || len(pl.Steps) > 0 {
 		return err
 	}
-	pl.Reached = len(pl.Steps) == 0
+	if err := pl.flowing(from, to); err != nil {
+		return err
+	}
+	if pl.Reached = pl.p.o.Replication != array.Stopped; !pl.Reached {
+		pl.wait("rbd-mirror at %s to go on (%s)", pl.name(to), pl.p.facts[to].describe())
+	}
 	return nil
 }
 

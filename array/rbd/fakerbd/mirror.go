@@ -93,7 +93,25 @@ func (w *World) mirrorSnapshot(t target, state string) int {
 	}
 	w.serial++
 	t.image.snaps = append(t.image.snaps, snap{id: w.serial, state: state, complete: true, version: t.image.version, content: slices.Clone(t.image.content), created: w.now()})
+	t.image.prune()
 	return w.serial
+}
+
+// keptSnaps is how many mirror snapshots of each kind an image keeps; Ceph unlinks old ones, too.
+const keptSnaps = 3
+
+// prune drops the oldest mirror snapshots.
+func (i *image) prune() {
+	own, copied := 0, 0
+	for n := len(i.snaps) - 1; n >= 0; n-- {
+		kind := &own
+		if i.snaps[n].from != "" {
+			kind = &copied
+		}
+		if *kind++; *kind > keptSnaps {
+			i.snaps = slices.Delete(i.snaps, n, n+1)
+		}
+	}
 }
 
 func (w *World) cmdDisable(t target, _ []string) (string, *failed) {

@@ -116,6 +116,7 @@ func (w *World) replay(i, src *image, far *pool, at1st bool) bool {
 	i.replayLeft, i.content, i.meta, i.version = 0, slices.Clone(s.content), maps.Clone(src.meta), s.version
 	w.serial++
 	i.snaps = append(i.snaps, snap{id: w.serial, state: "non-primary", complete: true, from: far.mirrorUUID, remoteID: s.id, version: s.version, created: w.now()})
+	i.prune()
 	return true
 }
 
