@@ -13,8 +13,11 @@ func (t *target) admit(in receiveRequest) error {
 	if err := t.admitAnyone(in); err != nil {
 		return err
 	}
-	if in.Mode == modeFull {
+	switch in.Mode {
+	case modeFull:
 		return t.admitFull(in)
+	case modeRepair, modeResync:
+		return t.admitHashed(in)
 	}
 	return t.admitDelta(in)
 }

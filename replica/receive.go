@@ -45,7 +45,7 @@ func (h *Host) receive(ctx context.Context, req *session.Request) error {
 	if err := t.admitSize(in); err != nil {
 		return err
 	}
-	if in.Mode == modeJournal {
+	if in.Mode != modeDirect && in.Mode != modeFull {
 		return t.receiveJournalled(ctx, req, in)
 	}
 	return t.receiveDirect(ctx, req, in)
@@ -56,7 +56,7 @@ func (in *receiveRequest) validate() error {
 	in.Header.Version, in.Header.Checksum = stream.Version, stream.ChecksumXXH64SHA256
 	full := in.Mode == modeFull
 	switch {
-	case in.Mode != modeJournal && in.Mode != modeDirect && !full:
+	case in.Mode != modeJournal && in.Mode != modeDirect && in.Mode != modeRepair && in.Mode != modeResync && !full:
 		return fmt.Errorf("unknown mode %q", in.Mode)
 	case in.Device == "" || in.Source == "":
 		return errors.New("no device or no source")

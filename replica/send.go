@@ -46,13 +46,16 @@ func (s *source) sendFull(ctx context.Context, overwrite bool, rep *report.Sync)
 	return s.send(ctx, modeFull, h, extent.Whole(to.Size), overwrite, rep)
 }
 
-// send transfers what Operation.To names. The target's final answer, and nothing else,
+// send transfers h.To, or what Operation.To names. The target's final answer, and nothing else,
 // makes it a success.
 func (s *source) send(ctx context.Context, m mode, h stream.Header, extents extent.Seq, overwrite bool, rep *report.Sync) error {
-	op := s.doc.Operation
+	if h.To.IsZero() {
+		h.To = s.doc.Operation.To
+	}
+	to := h.To
 	h.Version, h.Checksum, h.FrameSize = stream.Version, stream.ChecksumXXH64SHA256, stream.DefaultFrameSize
-	h.VolumeSize, h.To, h.Source = op.To.Size, op.To, s.leg.Source
-	lv, err := s.snapshotByUUID(ctx, op.To.UUID)
+	h.VolumeSize, h.Source = to.Size, s.leg.Source
+	lv, err := s.snapshotByUUID(ctx, to.UUID)
 	if err != nil {
 		return err
 	}
@@ -62,15 +65,15 @@ func (s *source) send(ctx context.Context, m mode, h stream.Header, extents exte
 	}
 	defer dev.Close()
 	s.ev.step(fmt.Sprintf("send %s to %s", lv, s.leg.Site()))
-	req := receiveRequest{VolumeRef: s.ref(), Mode: m, Header: h, Need: journal.Bound(h), Overwrite: overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name}
+	req := receiveRequest{VolumeRef: s.ref(), Mode: m, Header: h, Need: journal.Bound(h), Overwrite: overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name, Counters: s.compared}
 	reply, sent, err := s.exchange(ctx, req, snapshotSource{dev, extents}, lv)
 	if err != nil {
 		return err
 	}
-	if !reply.Generation.Same(op.To) {
-		return fmt.Errorf("%s: the target answered with generation %v, sent was %v", s.leg.Resource, reply.Generation, op.To)
+	if !reply.Generation.Same(to) {
+		return fmt.Errorf("%s: the target answered with generation %v, sent was %v", s.leg.Resource, reply.Generation, to)
 	}
-	rep.Add(op.To, sent, reply.Report)
+	rep.Add(to, sent, reply.Report)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/ddsgo/ddsgo/engine"
@@ -45,6 +46,8 @@ type source struct {
 	explain func(error) error // why the connection broke, in words
 	far     probeReply
 	closer  io.Closer
+	// compared is what the target's write counters were when a hash exchange read it.
+	compared *state.Counters
 }
 
 // openSource locks the source and reads what is known about it.
@@ -56,7 +59,7 @@ func (h *Host) openSource(ctx context.Context, leg Leg, ev Events, purpose strin
 	if id.Kind != state.IdentityLV {
 		return nil, failure.Refused(leg.Source, "the source is no logical volume: only LVM snapshots tell what changed", "check source in the configuration of "+leg.Resource)
 	}
-	lock, err := h.Store.Lock(ctx, id, state.LockOptions{Purpose: purpose})
+	lock, err := h.lockSource(ctx, id, purpose)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +68,17 @@ func (h *Host) openSource(ctx context.Context, leg Leg, ev Events, purpose strin
 		return nil, errors.Join(err, lock.Release())
 	}
 	return s, nil
+}
+
+// lockSource takes the source's lock. A verification holds it for a slice at a time only,
+// so that is waited for.
+func (h *Host) lockSource(ctx context.Context, id state.Identity, purpose string) (*state.Lock, error) {
+	lock, err := h.Store.Lock(ctx, id, state.LockOptions{Purpose: purpose})
+	var held *state.LockedError
+	if errors.As(err, &held) && strings.HasPrefix(held.Purpose, purposeVerify) {
+		return h.Store.Lock(ctx, id, state.LockOptions{Purpose: purpose, Wait: 2 * lockWait})
+	}
+	return lock, err
 }
 
 // newRun names a run: sortable by time, unique across hosts.
@@ -98,6 +112,9 @@ func (s *source) close() error {
 	}
 	if s.closer != nil {
 		err = errors.Join(err, s.closer.Close())
+	}
+	if s.lock == nil {
+		return err
 	}
 	return errors.Join(err, s.lock.Release())
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream"
 )
 
@@ -39,6 +40,8 @@ type probeReply struct {
 	Host       string                `json:"host"`
 	Detail     string                `json:"detail"`
 	Damaged    bool                  `json:"damaged"`
+	// Verified is how far the volume was last compared with its source.
+	Verified *state.Verified `json:"verified,omitempty"`
 	// Partial is the verified part of a cut transfer that can go on, if any.
 	Partial *stream.Cursor `json:"partial,omitempty"`
 }
@@ -63,6 +66,8 @@ type receiveRequest struct {
 	Fence     uint64        `json:"fence"`
 	// SourceHost is the source's name, for people.
 	SourceHost string `json:"source_host"`
+	// Counters are the device's when it was compared: repair and resync.
+	Counters *state.Counters `json:"counters,omitempty"`
 }
 
 type receiveReady struct {

@@ -12,9 +12,10 @@ import (
 type Sync struct {
 	Resource   string                 `json:"resource"`
 	Run        string                 `json:"run"`
-	Generation *generation.Generation `json:"generation"` // that the target now holds; null: none was sent
-	Transfer   *Extract               `json:"transfer"`   // what the source sent; null: nothing
-	Merge      *Merge                 `json:"merge"`      // what the target did
+	Generation *generation.Generation `json:"generation"`         // that the target now holds; null: none was sent
+	Transfer   *Extract               `json:"transfer"`           // what the source sent; null: nothing
+	Merge      *Merge                 `json:"merge"`              // what the target did
+	Compared   *Compared              `json:"compared,omitempty"` // resync: the hash exchange before
 	Seconds    float64                `json:"seconds"`
 	Plan       []string               `json:"plan,omitempty"` // --dry-run: what would be done
 }
