@@ -10,11 +10,11 @@ import (
 // until it holds everything. Then a write proves that the side is really writable.
 func (pl *planner) takeover(to int) {
 	from := 1 - to
+	if pl.byHand(to) { // it would never learn of the demotion
+		pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"), pl.promoteStep(to, false), pl.proveStep(to))
+		return
+	}
 	if pl.p.caughtUp(pl.d.cfg.Mode, from, to) == array.No && !pl.p.facts[from].Primary && pl.p.facts[from].Mirrored && !pl.ownsNewest(to) {
-		if pl.byHand(to) {
-			pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
-			return
-		}
 		pl.wait("%s to hold everything that %s wrote (%s)", pl.name(to), pl.name(from), pl.p.facts[to].describe())
 		return
 	}

@@ -99,6 +99,9 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 		return d.untilAccepted(ctx, proveTime, func() error { _, err := c.call(ctx, argv...); return err }, ErrReadOnly, ErrBusy, ErrTimeout)
 	case stepStop, stepStart:
 		_, err := c.mirrorSocket(ctx, argv...)
+		if stepKind(s.ID) == stepStart && errors.Is(err, ErrNotReplayed) {
+			return nil // nothing is stopped: the daemon is just taking the image up
+		}
 		return err
 	case stepKeep:
 		_, err := c.call(ctx, "rm", "--no-progress", argv[len(argv)-1]) // the remains of a copy that was cut
