@@ -2,6 +2,7 @@ package array
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -56,7 +57,18 @@ func (g Goal) Command(name string) string {
 			cmd += " " + f.flag
 		}
 	}
+	for _, k := range slices.Sorted(maps.Keys(g.Params)) {
+		cmd += " --param " + shellWord(k+"="+g.Params[k])
+	}
 	return cmd
+}
+
+// shellWord quotes what a shell would not take as one word.
+func shellWord(s string) string {
+	if !strings.ContainsAny(s, " \t\n\"'\\$`&;|<>*?()[]{}!#~") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // canWrite says that a side accepts writes, or may do so.

@@ -2,6 +2,7 @@ package infinibox
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ddsgo/ddsgo/array"
@@ -106,12 +107,25 @@ func (d *Driver) planHandOver(o array.Observation, g array.Goal, from, to string
 		return array.Plan{}, d.unknown(from, "state", state)
 	}
 	p, err := d.planCurrent(g, from, old)
-	if err != nil || p.Wait != nil {
+	if err != nil {
 		return p, err
+	}
+	if p.Wait != nil {
+		p.Warnings = []string{then(append([]array.Step{syncStep(from, old), suspendStep(from, old)}, rest...))}
+		return p, nil
 	}
 	p.Reached = false
 	p.Steps = append(append(p.Steps, suspendStep(from, old)), rest...)
 	return p, nil
+}
+
+// then tells what follows a wait: a plan that waits has no steps.
+func then(steps []array.Step) string {
+	words := make([]string, 0, len(steps))
+	for _, s := range steps {
+		words = append(words, s.Site+": "+s.Action)
+	}
+	return "after the wait: " + strings.Join(words, "; ")
 }
 
 // refused says that the box answered our last step, taking the role of the SOURCE, with
@@ -145,15 +159,18 @@ func (d *Driver) planFailover(o array.Observation, g array.Goal) (array.Plan, er
 	r := factsOf(o, to.Site).Replica
 	if to.Role == array.RolePrimary {
 		p := array.Plan{Reached: true, Result: pointInTime(r)}
+		if g.Did(stepID(stepPromote, to.Site)) {
+			p.Warnings = []string{shows(to.Site, from.Site, r)}
+		}
 		if from.Reachable && from.Role == array.RolePrimary {
-			p.Warnings = []string{fmt.Sprintf("%s is SOURCE too: %s --discard SITE", from.Site, d.command("plan failback"))}
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is SOURCE too: %s --discard SITE", from.Site, d.command("plan failback")))
 		}
 		return p, nil
 	}
 	if r.RestorePoint == nil {
 		return array.Plan{}, array.Refuse("", d.command("status"), "%s has never been synchronized: there is nothing to fail over to", to.Site)
 	}
-	p := array.Plan{Authoritative: to.Site, Warnings: []string{fmt.Sprintf("%s shows %s; later writes at %s are not there", to.Site, instant(r.RestorePoint).Format(time.RFC3339), from.Site)}}
+	p := array.Plan{Authoritative: to.Site, Warnings: []string{shows(to.Site, from.Site, r)}}
 	if from.Reachable && from.Role == array.RolePrimary {
 		p.Steps = d.takeOver(o, from.Site)
 		p.Warnings = append(p.Warnings, fmt.Sprintf("what %s wrote since is kept there until replication is resumed", from.Site))
@@ -170,6 +187,15 @@ func (d *Driver) takeOver(o array.Observation, from string) []array.Step {
 		return []array.Step{demote}
 	}
 	return []array.Step{suspendStep(from, old), demote}
+}
+
+// shows tells people what a promoted copy holds.
+func shows(to, from string, r *replica) string {
+	t := instant(r.RestorePoint)
+	if t == nil {
+		return to + " holds a copy of an unknown time"
+	}
+	return fmt.Sprintf("%s holds the content of %s; what %s wrote later is not there", to, t.Format(time.RFC3339), from)
 }
 
 // pointInTime tells what a promoted copy shows.

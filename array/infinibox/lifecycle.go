@@ -28,6 +28,9 @@ func (d *Driver) planLifeCycle(o array.Observation, g array.Goal) (array.Plan, e
 			}
 		}
 	}
+	if err := d.unapproved(g); err != nil {
+		return array.Plan{}, err
+	}
 	switch g.Verb {
 	case array.Setup:
 		return d.planSetup(o)
@@ -39,6 +42,20 @@ func (d *Driver) planLifeCycle(o array.Observation, g array.Goal) (array.Plan, e
 		return d.planMember(o, g)
 	}
 	return d.planVolume(g)
+}
+
+// unapproved ends a run whose last step the box wants to have approved.
+func (d *Driver) unapproved(g array.Goal) error {
+	if len(g.Done) == 0 || g.Force {
+		return nil
+	}
+	last := g.Done[len(g.Done)-1]
+	if last.Outcome != array.OutcomeError || !strings.Contains(last.Error, codeApproval) {
+		return nil
+	}
+	forced := g
+	forced.Force = true
+	return &array.Error{Kind: array.KindArray, Reason: last.Error, RC: 0, Next: forced.Command(d.cfg.Name)}
 }
 
 // knownParams refuses a parameter that means nothing to the verb.

@@ -89,7 +89,11 @@ func (d *Driver) planDropTarget(g array.Goal, f *facts) (array.Plan, error) {
 	if d.cfg.Kind == KindGroup {
 		path += "?delete_members=true"
 	}
-	return steps("", d.consented(g, request(stepDrop, d.away(), "delete the copy "+f.Entity.Name, "DELETE", path, "")))
+	p := array.Plan{Steps: []array.Step{d.consented(g, request(stepDrop, d.away(), "delete the copy "+f.Entity.Name, "DELETE", path, ""))}}
+	if truth(f.Entity.HasChildren) {
+		p.Warnings = []string{fmt.Sprintf("the snapshots of %s at %s are deleted with it", f.Entity.Name, d.away())}
+	}
+	return p, nil
 }
 
 // left tells what a deletion left behind.
@@ -151,13 +155,14 @@ func (d *Driver) planVolume(g array.Goal) (array.Plan, error) {
 	if _, ok := d.site(site); !ok {
 		return array.Plan{}, &array.Error{Kind: array.KindConfig, Reason: fmt.Sprintf("unknown site %q; known: %s, %s", site, d.home(), d.away())}
 	}
-	name, action, command := specialVolume, "create volume "+g.Volume, "POST "+apiRoot+"volumes "+quote(g.Volume)
 	size, err := d.size(g)
+	name, action := specialVolume, "create volume "+g.Volume
+	command := fmt.Sprintf(`POST %svolumes {"name":%s,"pool_id":POOL,"size":%d,"provtype":"THIN"}`, apiRoot, quote(g.Volume), size)
 	switch {
 	case err != nil:
 		return array.Plan{}, err
 	case g.Verb == array.VolumeDelete:
-		name, action, command = specialNoVolume, "delete volume "+g.Volume, "DELETE "+apiRoot+"volumes "+quote(g.Volume)
+		name, action, command = specialNoVolume, "delete volume "+g.Volume, "DELETE "+apiRoot+"volumes/ID of "+quote(g.Volume)
 	case from == "last-consistent" && d.cfg.Kind != KindGroup:
 		name, action = specialExpose, "expose the last consistent point of the copy as "+g.Volume
 		command = "POST " + apiRoot + "replicas/ID/expose_last_consistent_snapshot"
