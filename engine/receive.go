@@ -78,7 +78,8 @@ func Receive(ctx context.Context, w io.Writer, r io.Reader, opt ReceiveOptions) 
 	res.Report = report.Merge{Transfer: transferOf(res.Header, res.Trailer), Journalled: true}
 	res.Report.EncodedBytes, res.Report.SentBytes, res.Report.StreamBytes = encoded, in.dec.Offset(), in.dec.Offset()
 	if opt.Resume != nil {
-		res.Report.StreamBytes = opt.Resume.Bytes + in.dec.Offset()
+		// The continuation's header is not part of the delta that lies in the spool.
+		res.Report.StreamBytes = opt.Resume.Bytes + in.dec.Offset() - int64(len(head.seen))
 	}
 	res.Report.Finish(start, res.Header.SetBytes)
 	return res, nil

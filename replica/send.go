@@ -88,7 +88,8 @@ func (s *source) exchange(ctx context.Context, req receiveRequest, src engine.So
 		return reply, sent, s.explain(err)
 	}
 	if err := x.Ready(&ready); err != nil {
-		return reply, sent, s.explain(err)
+		x.Abort(err)
+		return reply, sent, s.explain(firstCause(err, x.Finish(nil)))
 	}
 	opt := engine.ExtractOptions{Header: req.Header, Codec: s.leg.Codec, Readers: deviceReaders, Resume: ready.Resume, Progress: s.ev.progress,
 		BeforeTrailer: func(ctx context.Context) error { return s.stillValid(ctx, lv) }}
