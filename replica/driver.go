@@ -89,9 +89,9 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	case array.Update:
 		return d.planUpdate(o, g)
 	case array.Break:
-		return d.planHold(o, g, array.Held, array.Step{ID: stepHold, Site: d.Capabilities().LocalSite, Action: "hold the leg: no sync until it is resumed", Command: "state " + d.Leg.Source + " held"})
+		return d.planHold(o, g)
 	case array.Resume:
-		return d.planHold(o, g, array.Running, array.Step{ID: stepRelease, Site: d.Capabilities().LocalSite, Action: "release the leg", Command: "state " + d.Leg.Source + " released"})
+		return d.planRelease(o, g)
 	case array.Failover:
 		return d.planFailover(o, g)
 	}
@@ -138,17 +138,54 @@ func details(plan []string) []array.Step {
 	return steps
 }
 
-func (d *Driver) planHold(o array.Observation, g array.Goal, want array.Replication, step array.Step) (array.Plan, error) {
-	if g.DidOK(step.ID) || (want == array.Held) == (o.Replication == array.Held) {
+// planHold holds the leg. Whether the target answers does not matter for that.
+func (d *Driver) planHold(o array.Observation, g array.Goal) (array.Plan, error) {
+	if g.DidOK(stepHold) || o.Replication == array.Held {
 		return array.Plan{Reached: true}, nil
 	}
 	if d.AtTarget {
-		return array.Plan{}, array.Refuse("", "ddsgo "+string(g.Verb)+" "+d.Leg.Resource+" on the source's host", "a leg is held and released on the source's host")
+		return array.Plan{}, d.elsewhere(g)
 	}
-	if step.ID == stepHold && o.Side(SiteSource).Role == array.RoleNone {
+	if src := o.Side(SiteSource); !src.Reachable {
+		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: src.Site, Reason: src.Error}
+	} else if src.Role == array.RoleNone {
 		return array.Plan{}, array.Refuse("", "ddsgo full "+d.Leg.Resource, "nothing is replicated yet")
 	}
-	return array.Plan{Steps: []array.Step{step}}, nil
+	return array.Plan{Steps: []array.Step{{ID: stepHold, Site: SiteSource, Action: "hold the leg: no sync until it is resumed", Command: "state " + d.Leg.Source + " held"}}}, nil
+}
+
+// planRelease releases the leg. A leg that is not held and does not run either needs
+// something else than a release, and says what.
+func (d *Driver) planRelease(o array.Observation, g array.Goal) (array.Plan, error) {
+	dst := o.Side(d.Leg.Site())
+	switch {
+	case o.Replication == array.Running || o.Replication == array.Initial:
+		return array.Plan{Reached: true}, nil
+	case d.AtTarget:
+		return array.Plan{}, d.elsewhere(g)
+	case !o.Side(SiteSource).Reachable:
+		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: SiteSource, Reason: o.Side(SiteSource).Error}
+	case !dst.Reachable:
+		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: dst.Site, Reason: dst.Error, Next: "ddsgo resume " + d.Leg.Resource + " when it answers"}
+	case dst.Role == array.RolePrimary:
+		return array.Plan{}, array.Refuse("", "ddsgo status "+d.Leg.Resource, "%s was promoted: nothing is sent to a primary", dst.Site)
+	case o.Replication != array.Held:
+		return array.Plan{}, notHeld(d.Leg, o)
+	}
+	return array.Plan{Steps: []array.Step{{ID: stepRelease, Site: SiteSource, Action: "release the leg", Command: "state " + d.Leg.Source + " released"}}}, nil
+}
+
+// elsewhere refuses what only the source's host can do.
+func (d *Driver) elsewhere(g array.Goal) error {
+	return array.Refuse("", "ddsgo "+string(g.Verb)+" "+d.Leg.Resource+" on the source's host", "a leg is held and released on the source's host")
+}
+
+// notHeld is why a leg does not run although nobody holds it.
+func notHeld(leg Leg, o array.Observation) error {
+	if len(o.Reasons) > 0 {
+		return array.Refuse("", o.Reasons[0].Next, "the leg is not held; %s", o.Reasons[0].Text)
+	}
+	return array.Refuse("", "ddsgo status "+leg.Resource, "the leg is not held, and its replication is %s", o.Replication)
 }
 
 func (d *Driver) planFailover(o array.Observation, g array.Goal) (array.Plan, error) {

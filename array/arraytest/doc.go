@@ -25,5 +25,8 @@
 //   - a repeated verb did something again, or a stopped one could not be finished
 //   - a run that ends in neither a result nor a typed error, or never
 //
-// What a lab cannot do (ErrLeftOut) leaves those cases out; the report names them.
+// What a lab cannot do (ErrLeftOut) leaves those cases out; the report names them. A verb
+// that the driver does not know is tried all the same: it must refuse and change nothing.
+// States that are built with such a verb are left out, and a driver without failback needs
+// a lab that makes a promoted resource anew (Remaker).
 package arraytest

@@ -36,6 +36,13 @@ type Lab interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
 
+// Remaker is a Lab that can make the resource anew: both sides, in the normal state. The
+// suite asks for it only where the away side was promoted and the driver knows no
+// failback, so that no verb leads home; the report then says that the way home is left out.
+type Remaker interface {
+	Remake(ctx context.Context) error
+}
+
 // Options of the suite.
 type Options struct {
 	// Quick tries each disturbance at fewer places; for labs that are slow.

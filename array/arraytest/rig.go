@@ -19,8 +19,9 @@ type rig struct {
 	home    string
 	away    string
 	verbs   int
-	turn    int  // which of the variants is tried next, with Options.Quick
-	clean   bool // nothing has happened since the resource was brought home
+	turn    int    // which of the variants is tried next, with Options.Quick
+	clean   bool   // nothing has happened since the resource was brought home
+	noWay   string // why no verb led home and the resource was made anew; empty: it never was
 }
 
 // picture is what the suite compares before and after a verb.
@@ -166,11 +167,32 @@ func (r *rig) goHome(ctx context.Context) error {
 		if advanced {
 			continue
 		}
+		if remade, err := r.remake(ctx, o); remade || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if err := r.lab.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	return broken("no way home; tried: %v", tried)
+}
+
+// remake makes the resource anew where the driver has no way home. Only a promoted away
+// side excuses that: from every other state the verbs lead back.
+func (r *rig) remake(ctx context.Context, o array.Observation) (bool, error) {
+	ok, why := r.caps.Supports(array.Failback)
+	m, can := r.lab.(Remaker)
+	if ok || !can || o.Side(r.away).Role != array.RolePrimary {
+		return false, nil
+	}
+	r.noWay = why
+	if err := m.Remake(ctx); err != nil {
+		return false, fmt.Errorf("make the resource anew: %w", err)
+	}
+	return true, nil
 }
 
 // wayFrom are the verbs that an administrator would try, the gentlest first.

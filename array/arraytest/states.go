@@ -19,13 +19,13 @@ func (r *rig) states() []state {
 	return []state{
 		{"normal", func(ctx context.Context, r *rig) error { return r.write(ctx, r.home) }},
 		{"broken", func(ctx context.Context, r *rig) error {
-			return errors.Join(r.must(ctx, array.Goal{Verb: array.Break}), r.write(ctx, r.home))
+			return inOrder(func() error { return r.must(ctx, array.Goal{Verb: array.Break}) }, func() error { return r.write(ctx, r.home) })
 		}},
 		{"link down", func(ctx context.Context, r *rig) error { return r.hurt(r.lab.LinkDown(ctx)) }},
 		{"away side gone", func(ctx context.Context, r *rig) error { return r.hurt(r.lab.SiteDown(ctx, r.away)) }},
 		{"home side gone", func(ctx context.Context, r *rig) error { return r.hurt(r.lab.SiteDown(ctx, r.home)) }},
 		{"swapped", func(ctx context.Context, r *rig) error {
-			return errors.Join(r.must(ctx, r.swap()), r.write(ctx, r.away))
+			return inOrder(func() error { return r.must(ctx, r.swap()) }, func() error { return r.write(ctx, r.away) })
 		}},
 		{"swapped, not started", func(ctx context.Context, r *rig) error {
 			g := r.swap()

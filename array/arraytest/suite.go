@@ -41,8 +41,12 @@ func Run(ctx context.Context, lab Lab, o Options) (Report, error) {
 	if err := r.deadlines(ctx, &rep); err != nil {
 		return rep, err
 	}
+	err = r.goHome(ctx)
+	if r.noWay != "" {
+		rep.Results = append(rep.Results, Result{Case: "way home after a failover", Outcome: LeftOut, Detail: fmt.Sprintf("failback: %s; the lab made the resource anew", r.noWay)})
+	}
 	rep.Verbs = r.verbs
-	return rep, r.goHome(ctx)
+	return rep, err
 }
 
 // family is one verb in one state: whole, then stopped, deprived and disturbed at each
