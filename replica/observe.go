@@ -79,7 +79,7 @@ func (d *Driver) observeTracker(ctx context.Context, s *source, o *array.Observa
 	}
 	native["snapshot_percent"] = lv.SnapPercent
 	if lv.Invalid() {
-		o.Reasons = append(o.Reasons, array.Reason{Code: array.ReasonSnapshotFull, Text: "the tracking snapshot " + lv.FullName() + " overflowed: the chain is broken", Next: "ddsgo full " + d.Leg.Resource + " --overwrite"})
+		o.Reasons = append(o.Reasons, array.Reason{Code: array.ReasonSnapshotFull, Text: "the tracking snapshot " + lv.FullName() + " overflowed: the chain is broken", Next: "ddsgo resync " + d.Leg.Resource})
 		return
 	}
 	if lv.SnapPercent >= snapshotFull {
@@ -120,6 +120,9 @@ func (d *Driver) observeTarget(ctx context.Context, o *array.Observation) (Targe
 	switch state.Role(reply.Role) {
 	case state.RolePrimary:
 		side.Role, side.Writable = array.RolePrimary, array.Yes
+		if reply.Writable != nil { // a promotion that was cut leaves a primary that nobody can write to
+			side.Writable = array.TriOf(*reply.Writable)
+		}
 	case state.RoleSecondary:
 		side.Role = array.RoleSecondary
 	}
@@ -132,6 +135,9 @@ func (d *Driver) observeTarget(ctx context.Context, o *array.Observation) (Targe
 		tracked.id = id
 	} else {
 		tracked.far.Source = ""
+	}
+	if v := reply.Verified; v != nil {
+		side.Native["verified"] = v
 	}
 	if !reply.Generation.IsZero() {
 		g := reply.Generation
@@ -234,13 +240,13 @@ func (d *Driver) judge(o *array.Observation, f Facts, src, dst array.Side, m *ar
 		d.judgeInconsistent(o, f, m, why)
 	case TargetSuspect:
 		o.Replication, m.Sync = array.ReplicationError, array.Stale
-		why(array.ReasonSuspect, "the target was written behind ddsgo's back", "ddsgo full --overwrite")
+		why(array.ReasonSuspect, "the target was written behind ddsgo's back, or verify found it wrong", "ddsgo verify --repair")
 	case TargetHeld:
 		o.Replication, m.Sync = array.Held, array.Stale
 		why(array.ReasonHeld, "the target is held", "ddsgo resume")
 	case TargetDamaged:
 		o.Replication = array.ReplicationError
-		why(array.ReasonStateDamaged, "the target's state is damaged", "ddsgo doctor")
+		why(array.ReasonStateDamaged, "the target's state is damaged", "ddsgo resync")
 	case TargetOtherVolume:
 		o.Replication = array.ReplicationError
 		why(array.ReasonSplitBrain, "the target holds a copy of another volume", "ddsgo full --overwrite")
@@ -251,7 +257,7 @@ func (d *Driver) judge(o *array.Observation, f Facts, src, dst array.Side, m *ar
 		}
 	}
 	if src.Reachable && f.Local.State == LocalMissing && dst.Role == array.RoleSecondary {
-		o.Reasons = append(o.Reasons, array.Reason{Code: array.ReasonStateMissing, Text: "this side has no state of the replica", Next: "ddsgo full " + d.Leg.Resource + " --overwrite"})
+		o.Reasons = append(o.Reasons, array.Reason{Code: array.ReasonStateMissing, Text: "this side has no state of the replica", Next: "ddsgo resync " + d.Leg.Resource})
 	}
 }
 

@@ -100,6 +100,10 @@ func (t *target) describe() (probeReply, error) {
 	if err := dev.Close(); err != nil {
 		return r, err
 	}
+	if t.lv != nil {
+		w := t.lv.Writable()
+		r.Writable = &w
+	}
 	if t.doc == nil {
 		return r, nil
 	}

@@ -40,6 +40,8 @@ type probeReply struct {
 	Host       string                `json:"host"`
 	Detail     string                `json:"detail"`
 	Damaged    bool                  `json:"damaged"`
+	// Writable is LVM's permission; nil: no logical volume, or from a peer that does not say.
+	Writable *bool `json:"writable,omitempty"`
 	// Verified is how far the volume was last compared with its source.
 	Verified *state.Verified `json:"verified,omitempty"`
 	// Partial is the verified part of a cut transfer that can go on, if any.
