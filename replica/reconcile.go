@@ -103,9 +103,9 @@ func refuseLocal(f Facts) (Decision, bool) {
 	}
 	switch f.Local.State {
 	case LocalDamaged:
-		return no("its state file is damaged", "ddsgo full "+f.Resource+" --overwrite; ddsgo doctor "+f.Resource+" says more")
+		return no("its state file is damaged", "ddsgo resync "+f.Resource)
 	case LocalDisagree:
-		return no("its state file and the tags of "+f.Origin+" disagree", "ddsgo full "+f.Resource+" --overwrite; ddsgo doctor "+f.Resource+" says more")
+		return no("its state file and the tags of "+f.Origin+" disagree", "ddsgo resync "+f.Resource)
 	}
 	if f.Local.Held {
 		return no("the leg is held (ddsgo break)", "ddsgo resume "+f.Resource)
@@ -119,7 +119,7 @@ func refuseLocal(f Facts) (Decision, bool) {
 		case SnapInactive:
 			return no(s.Name+" is not active", "lvchange -ay "+f.Origin+", then ddsgo sync "+f.Resource)
 		case SnapMerging:
-			return no(s.Name+" is being merged into "+f.Origin+": its table no longer says what changed", "wait for the merge, then ddsgo full "+f.Resource+" --overwrite")
+			return no(s.Name+" is being merged into "+f.Origin+": its table no longer says what changed", "wait for the merge, then ddsgo resync "+f.Resource)
 		}
 	}
 	if f.Suspended && !f.PendingTable && f.Snap1.State != SnapPlain && f.Snap2.State != SnapPlain {
@@ -165,9 +165,9 @@ func (d *Decision) refuseTarget(f Facts) bool {
 	case TargetHeld:
 		return set(failure.CodeRefused, "the target is held", "ddsgo resume "+f.Resource)
 	case TargetDamaged:
-		return set(failure.CodeRefused, "the target's state is damaged", "ddsgo doctor "+f.Resource+" on the target")
+		return set(failure.CodeRefused, "the target's state is damaged", "ddsgo resync "+f.Resource)
 	case TargetSuspect:
-		return set(failure.CodeNeedFull, "the target was written behind ddsgo's back", "ddsgo resync "+f.Resource+", or ddsgo full "+f.Resource+" --overwrite")
+		return set(failure.CodeNeedFull, "the target was written behind ddsgo's back", "ddsgo verify "+f.Resource+" --repair, or ddsgo resync "+f.Resource)
 	case TargetOtherVolume:
 		return set(failure.CodeRefused, "the target holds a copy of another volume", "ddsgo full "+f.Resource+" --overwrite, if that copy may go")
 	case TargetEmpty:
@@ -257,7 +257,7 @@ func (d *Decision) rejoin(f Facts, reason string) {
 		reason = "this side has no state of the replica"
 	}
 	d.Verdict, d.Code, d.Reason = VerdictRejoin, failure.CodeNeedFull, reason
-	d.Next = "ddsgo full " + f.Resource + " --overwrite"
+	d.Next = "ddsgo resync " + f.Resource
 }
 
 // dropRest removes snapshots of ours that the decision does not use. A broken chain

@@ -129,7 +129,7 @@ func (s *source) overflowed(tracker lvm.LV, err error) error {
 	if !errors.Is(err, cow.ErrInvalid) {
 		return fmt.Errorf("%s: exception table: %w", tracker, err)
 	}
-	return failure.With(failure.CodeOverflow, s.leg.Resource, "the tracking snapshot "+tracker.FullName()+" is invalid", "ddsgo full "+s.leg.Resource+" --overwrite, with a larger snap_size", err)
+	return failure.With(failure.CodeOverflow, s.leg.Resource, "the tracking snapshot "+tracker.FullName()+" is invalid", "ddsgo resync "+s.leg.Resource+", with a larger snap_size", err)
 }
 
 func (s *source) snapshotByName(ctx context.Context, name string) (lvm.LV, error) {
