@@ -8,6 +8,8 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newStatusCommand(g, s),
 		newFullCommand(g, s),
 		newUpdateCommand(g, s),
+		newVerifyCommand(g, s),
+		newResyncCommand(g, s),
 		newBreakCommand(g, s),
 		newResumeCommand(g, s),
 		newSwapCommand(g, s),
