@@ -32,7 +32,7 @@ func (d *Driver) planSwap(o array.Observation, g array.Goal, to string) (array.P
 		}
 		return d.planHandOver(o, g, from, to)
 	}
-	if next.RestorePoint == nil {
+	if next.neverCopied() {
 		return array.Plan{}, array.Refuse("", d.command("swap")+" --site "+from, "%s has never been synchronized", to)
 	}
 	p := array.Plan{Steps: []array.Step{promoteStep(to, next)}, Authoritative: from}
@@ -167,7 +167,7 @@ func (d *Driver) planFailover(o array.Observation, g array.Goal) (array.Plan, er
 		}
 		return p, nil
 	}
-	if r.RestorePoint == nil {
+	if r.neverCopied() {
 		return array.Plan{}, array.Refuse("", d.command("status"), "%s has never been synchronized: there is nothing to fail over to", to.Site)
 	}
 	p := array.Plan{Authoritative: to.Site, Warnings: []string{shows(to.Site, from.Site, r)}}
@@ -191,7 +191,7 @@ func (d *Driver) takeOver(o array.Observation, from string) []array.Step {
 
 // shows tells people what a promoted copy holds.
 func shows(to, from string, r *replica) string {
-	t := instant(r.RestorePoint)
+	t := instant(r.point())
 	if t == nil {
 		return to + " holds a copy of an unknown time"
 	}
@@ -200,7 +200,7 @@ func shows(to, from string, r *replica) string {
 
 // pointInTime tells what a promoted copy shows.
 func pointInTime(r *replica) map[string]string {
-	t := instant(r.RestorePoint)
+	t := instant(r.point())
 	if t == nil {
 		return nil
 	}
@@ -247,7 +247,7 @@ func (d *Driver) planRejoin(o array.Observation, g array.Goal, loser string) (ar
 	winner := d.peer(loser)
 	lost, kept := factsOf(o, loser).Replica, factsOf(o, winner).Replica
 	p := array.Plan{Authoritative: winner}
-	ow := array.Overwrite{Site: loser, LastCommon: instant(lost.RestorePoint)}
+	ow := array.Overwrite{Site: loser, LastCommon: instant(lost.point())}
 	if g.KeepDiscarded {
 		keep, name := d.keepStep(o, g, loser)
 		ow.Kept = name + " at " + loser

@@ -212,3 +212,32 @@ func TestApproval(t *testing.T) {
 		})
 	}
 }
+
+// TestManagementLost: the home box replicates, but does not answer ddsgo. The TARGET
+// knows that its SOURCE lives and refuses; nobody insists.
+func TestManagementLost(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	b.fault(0, "mgmt_down", nil, 0)
+	s, err := b.run(array.Goal{Verb: array.Failover, Site: site2})
+	require.ErrorContains(t, err, "two sources are refused")
+	require.Equal(t, 16, s.exit)
+	s, err = b.run(array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true})
+	require.Error(t, err)
+	require.Equal(t, 12, s.exit)
+	require.Empty(t, b.world().TwoSources)
+	r := array.Report("rep", b.driver().Capabilities(), b.observe(), "", time.Now())
+	require.Equal(t, "warn", r.State)
+	require.Equal(t, "unreachable", r.Reasons[0].Code)
+}
+
+// TestSecondAddress: one management address of each box is dead.
+func TestSecondAddress(t *testing.T) {
+	b := newBed(t)
+	for i := range b.config.Sites {
+		b.config.Sites[i].Client = b.client(b.access(i, "http://127.0.0.1:1"))
+	}
+	b.replicated()
+	b.must(array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true})
+	require.Equal(t, site2, b.observe().Primary())
+}

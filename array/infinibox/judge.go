@@ -106,7 +106,7 @@ func (d *Driver) judgeMembers(o *array.Observation, source, shown *replica) {
 			m.Name, m.Peer = m.Peer, m.Name
 		}
 		if shown.Type == wordAsync {
-			m.SyncPoint = shown.RestorePoint
+			m.SyncPoint = shown.point()
 		}
 		o.Members = append(o.Members, m)
 	}

@@ -215,7 +215,7 @@ func (d *Driver) rollBack(o array.Observation, g array.Goal) ([]array.Step, erro
 // planConform brings type, interval and RPO of an existing replica in line with the
 // configuration.
 func (d *Driver) planConform(o array.Observation, g array.Goal) (array.Plan, error) {
-	if err := d.guard(o); err != nil {
+	if err := d.guard(o, ""); err != nil {
 		return array.Plan{}, err
 	}
 	p, r, err := d.oneSource(o)

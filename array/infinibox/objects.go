@@ -154,13 +154,17 @@ func (r *replica) busy() bool {
 
 func (r *replica) stalled() bool { return word(r.JobState) == "STALLED" }
 
-// initial says that the first copy is not complete.
+// initial says that the first copy is not complete. A SYNC replica may have no times.
 func (r *replica) initial() bool {
-	if r.Type == wordSync && (word(r.SyncState) == "INITIALIZING" || word(r.SyncState) == "INITIALIZING_PENDING") {
-		return true
+	if r.Type == wordSync {
+		state := word(r.SyncState)
+		return state == "INITIALIZING" || state == "INITIALIZING_PENDING" || truth(r.IsInitial) && state != wordSynchronized
 	}
-	return truth(r.IsInitial) || r.RestorePoint == nil && r.LastSynchronized == nil
+	return truth(r.IsInitial) || r.point() == nil
 }
+
+// neverCopied says that a TARGET has nothing to fail over to, as far as can be seen.
+func (r *replica) neverCopied() bool { return r.Type == wordAsync && r.point() == nil }
 
 // point is the instant that the copy shows: the restore point, or where the box tells
 // none, the end of the last job.

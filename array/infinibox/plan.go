@@ -15,7 +15,11 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	case array.Setup, array.Create, array.Delete, array.Add, array.Remove, array.VolumeCreate, array.VolumeDelete:
 		return d.planLifeCycle(o, g)
 	}
-	if err := d.guard(o); err != nil {
+	lost := ""
+	if g.Verb == array.Failover && g.Force {
+		lost = d.peer(g.Site) // it may answer what it likes
+	}
+	if err := d.guard(o, lost); err != nil {
 		return array.Plan{}, err
 	}
 	switch g.Verb {
@@ -41,11 +45,12 @@ func steps(authoritative string, s ...array.Step) (array.Plan, error) {
 	return array.Plan{Steps: s, Authoritative: authoritative}, nil
 }
 
-// guard refuses what is shown and never acted on, and what cannot be understood.
-func (d *Driver) guard(o array.Observation) error {
+// guard refuses what is shown and never acted on, and what cannot be understood. A side
+// that is given up as lost need not be understood.
+func (d *Driver) guard(o array.Observation, lost string) error {
 	var known []*replica
 	for _, s := range o.Sides {
-		if !s.Reachable {
+		if !s.Reachable || s.Site == lost && (s.Native[nativeKey] == nil || factsOf(o, s.Site).Replica == nil) {
 			continue
 		}
 		f := factsOf(o, s.Site)
@@ -178,7 +183,7 @@ func (d *Driver) copied(g array.Goal, site string, r *replica) bool {
 			continue
 		}
 		before, err := strconv.ParseInt(done.Args[argPoint], 10, 64)
-		return err == nil && number(r.RestorePoint) > before
+		return err == nil && number(r.point()) > before
 	}
 	return false
 }

@@ -115,7 +115,7 @@ func (d *Driver) left(o array.Observation) map[string]string {
 
 // planMember adds a volume to a group, or takes one out, at the SOURCE.
 func (d *Driver) planMember(o array.Observation, g array.Goal) (array.Plan, error) {
-	if err := d.guard(o); err != nil {
+	if err := d.guard(o, ""); err != nil {
 		return array.Plan{}, err
 	}
 	p, _, err := d.oneSource(o)

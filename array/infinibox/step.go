@@ -58,7 +58,7 @@ func act(name, site, action string, r *replica) array.Step {
 
 func syncStep(site string, r *replica) array.Step {
 	s := act(stepSync, site, "copy now", r)
-	s.Args[argPoint] = strconv.FormatInt(number(r.RestorePoint), 10)
+	s.Args[argPoint] = strconv.FormatInt(number(r.point()), 10)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package infinibox_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -341,5 +342,100 @@ func TestUnsupported(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, 17, s.exit, v)
 		require.NotContains(t, s.reason, "does not know it")
+	}
+}
+
+// stopAfter ends a run after so many steps, as a kill would.
+func (b *bed) stopAfter(g array.Goal, n int) {
+	b.t.Helper()
+	_, err := array.Run(b.t.Context(), b.driver(), g, array.Options{Resource: "NAME", Timeout: time.Minute, Sleep: b.sleep, AfterStep: func(k int, _ array.Step) error {
+		if k == n {
+			return errKilled
+		}
+		return nil
+	}})
+	require.ErrorIs(b.t, err, errKilled)
+}
+
+var errKilled = errors.New("killed")
+
+// TestCutOffSwap: a swap that was killed anywhere is finished by the same swap, until
+// replication runs again; and a swap never undoes a break.
+func TestCutOffSwap(t *testing.T) {
+	for n := 1; n <= 5; n++ {
+		b := newBed(t)
+		b.replicated()
+		require.NoError(t, b.write(0, "vol1", "all of it"))
+		g := array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true}
+		b.stopAfter(g, n)
+		b.must(g)
+		o := b.observe()
+		require.Equal(t, site2, o.Primary(), "killed after step %d", n)
+		require.Equal(t, array.Running, o.Replication, "killed after step %d", n)
+		require.Equal(t, "all of it", b.read(1, "vol1"))
+		require.Empty(t, b.world().TwoSources)
+	}
+	b := newBed(t)
+	b.replicated()
+	b.must(array.Goal{Verb: array.Break})
+	s := b.must(array.Goal{Verb: array.Swap, Site: site1})
+	require.Equal(t, "nothing_to_do", s.result)
+	require.Contains(t, s.warnings[0], "ddsgo resume")
+	require.Equal(t, array.Held, b.observe().Replication)
+}
+
+// TestForcedFailover: a SOURCE that answers loses its role first; one that answers
+// nonsense is given up only with --force.
+func TestForcedFailover(t *testing.T) {
+	b := newBed(t)
+	b.replicated()
+	since := b.lastSeq()
+	b.must(array.Goal{Verb: array.Failover, Site: site2, Force: true})
+	require.Equal(t, []string{
+		"ibox1 POST /api/rest/replicas/R1/suspend", "ibox1 POST /api/rest/replicas/R1/change_role null", "ibox1 POST /api/rest/replicas/R1/change_role?approved=true null",
+		"ibox2 POST /api/rest/replicas/R2/change_role null", "ibox2 POST /api/rest/replicas/R2/change_role?approved=true null",
+	}, b.golden(since))
+	require.Empty(t, b.world().TwoSources)
+
+	b = newBed(t)
+	b.replicated()
+	b.fault(0, "error_200", nil, 0)
+	b.fault(-1, "link_down", nil, 0)
+	_, err := b.run(array.Goal{Verb: array.Failover, Site: site2})
+	require.ErrorContains(t, err, "cannot be understood")
+	b.must(array.Goal{Verb: array.Failover, Site: site2, Force: true})
+	require.Equal(t, array.RolePrimary, b.observe().Side(site2).Role)
+}
+
+// TestKeepDiscarded of every kind of entity.
+func TestKeepDiscarded(t *testing.T) {
+	for _, kind := range []string{infinibox.KindVolume, infinibox.KindFilesystem, infinibox.KindGroup} {
+		t.Run(kind, func(t *testing.T) {
+			b := newBed(t)
+			b.config.Kind = kind
+			member := "vol1"
+			if kind == infinibox.KindGroup {
+				member = "a"
+				b.group(0, "vol1", member)
+			} else {
+				b.entity(0, kind+"s", "vol1", megabyte)
+			}
+			b.must(array.Goal{Verb: array.Create})
+			b.idle()
+			require.NoError(t, b.write(0, member, "kept"))
+			b.fault(0, "array_down", nil, 0)
+			b.must(array.Goal{Verb: array.Failover, Site: site2})
+			b.sim.ClearFaults()
+			b.faultAt(0, "drop_reply", "POST /api/rest/"+map[string]string{"volume": "volumes", "filesystem": "filesystems", "cg": "cgs"}[kind], 1)
+			b.must(array.Goal{Verb: array.Failback, WritersStopped: true, Discard: site1, KeepDiscarded: true})
+			kept := 0
+			for _, v := range b.world().Arrays[0].Volumes {
+				if name := v["name"].(string); strings.Contains(name, "-discarded-") {
+					kept++
+					require.Equal(t, "kept", b.read(0, name))
+				}
+			}
+			require.Equal(t, 1, kept, "once, although the reply was lost")
+		})
 	}
 }
