@@ -101,6 +101,12 @@ func (t *target) prepare(ctx context.Context) error {
 	if err := t.load(ctx); err != nil {
 		return err
 	}
+	if t.condition().Kind != state.KindInconsistent {
+		// A run that was killed after its copy was clean has left it.
+		if err := t.vol.DropCursor(); err != nil {
+			return err
+		}
+	}
 	dir, err := t.spoolDir()
 	if err != nil {
 		return err

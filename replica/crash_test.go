@@ -1,0 +1,321 @@
+package replica
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	crashAll   = flag.Bool("crash.all", false, "try every point of the crash matrix, not a sample")
+	crashSeed  = flag.Uint64("crash.seed", 1, "seed of the sample and of what power cuts lose")
+	crashEvery = flag.Uint64("crash.every", 23, "a sample has about one point of so many")
+	crashTable = flag.String("crash.table", "", "write the table of the matrix to this file")
+	crashOnly  = flag.String("crash.only", "", `try one point: "scenario|end|layer|fate|operation"`)
+)
+
+// scenario is a command that a fault meets, and how the world got there.
+type scenario struct {
+	name    string
+	direct  bool
+	prepare func(w *world)
+	act     func(w *world, e *ends) error
+	again   verb // the same command again
+}
+
+// scenarios in the order of the table.
+func scenarios() []scenario {
+	copied := func(w *world) { w.must(doFull); w.change() }
+	once := func(v verb) func(*world, *ends) error {
+		return func(w *world, e *ends) error { _, err := w.run(e, v); return err }
+	}
+	return []scenario{
+		{"first full copy", false, func(*world) {}, once(doFull), doFull},
+		{"full copy, resumed", false, func(w *world) { w.interrupted(doFull, 6) }, once(doFull), doFull},
+		{"full --overwrite", false, func(w *world) { copied(w); w.must(doSync); w.change() }, once(doOverwrite), doOverwrite},
+		{"sync, journalled", false, copied, once(doSync), doSync},
+		{"sync --direct", true, copied, once(doSync), doSync},
+		{"resend after a cut", false, func(w *world) { copied(w); w.interrupted(doSync, 5); w.change() }, once(doSync), doSync},
+		{"resend after a cut, direct", true, func(w *world) { copied(w); w.interrupted(doSync, 5); w.change() }, once(doSync), doSync},
+		{"target ahead (lost answer)", false, func(w *world) { copied(w); w.lostAnswer(); w.change() }, once(doSync), doSync},
+		{"two syncs in a row", false, copied, func(w *world, e *ends) error {
+			if _, err := w.run(e, doSync); err != nil {
+				return err
+			}
+			w.change()
+			_, err := w.run(e, doSync)
+			return err
+		}, doSync},
+	}
+}
+
+// interrupted runs a command whose link is cut at the n-th message of the source.
+func (w *world) interrupted(v verb, n int) {
+	e := w.start(&point{"source", layerMessage, n, linkCut})
+	_, err := w.run(e, v)
+	require.Error(w.t, err)
+	require.True(w.t, e.fired())
+	w.remember()
+}
+
+// lostAnswer is a sync that the target has done and the source does not know of.
+func (w *world) lostAnswer() {
+	before, err := w.probe()
+	require.NoError(w.t, err)
+	// The answer is the last message of the target: cut it where the target is clean already.
+	for n := 0; ; n++ {
+		p := &point{"target", layerMessage, n, linkCut}
+		_, err = w.run(w.start(p), doSync)
+		if err == nil {
+			w.t.Fatal("no run lost its answer")
+		}
+		w.remember()
+		now, probeErr := w.probe()
+		require.NoError(w.t, probeErr)
+		if !now.Generation.Same(before.Generation) {
+			return
+		}
+	}
+}
+
+// fatesOf lists what can happen at a layer. "After" an operation is "before" the next one,
+// except for messages, whose receiver goes on; a machine's points at commands are before,
+// inside and after already.
+func fatesOf(l layer) []fate {
+	switch l {
+	case layerMessage:
+		return []fate{killBefore, killAfter, killBoth, linkCut, linkAfter, powerCut}
+	case layerSet:
+		return []fate{killBefore, killInside, killBoth, failOnce, failStays}
+	case layerJournal, layerDevice:
+		return []fate{killBefore, killInside, killBoth, failOnce, failStays, powerCut}
+	}
+	return []fate{killBefore, killBoth, failOnce, failStays, powerCut}
+}
+
+func layersOf(end string) []layer {
+	if end == "source" {
+		return []layer{layerCommand, layerState, layerSet, layerDevice, layerMessage}
+	}
+	return []layer{layerCommand, layerState, layerJournal, layerDevice, layerMessage}
+}
+
+// TestCrashMatrix lets every operation of both ends fail, one after the other, and runs the
+// same command again. Without -crash.all it tries a sample.
+func TestCrashMatrix(t *testing.T) {
+	tab := newTable()
+	t.Run("matrix", func(t *testing.T) {
+		for _, s := range scenarios() {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				matrixOf(t, s, tab)
+			})
+		}
+	})
+	require.NotZero(t, tab.points(), "the matrix tried nothing")
+	t.Logf("%d points", tab.points())
+	if *crashTable != "" && !t.Failed() {
+		require.NoError(t, os.WriteFile(*crashTable, []byte(tab.markdown()), 0o644))
+	}
+}
+
+func matrixOf(t *testing.T, s scenario, tab *table) {
+	failures, last := 0, lengths(t, s)
+	for _, end := range []string{"source", "target"} {
+		for _, l := range layersOf(end) {
+			for _, f := range fatesOf(l) {
+				for n := 0; ; n++ {
+					p := point{end, l, n, f}
+					if !chosen(s.name, p) {
+						if n > last[end][l] {
+							break
+						}
+						continue
+					}
+					o, err := tryPoint(t, s, p)
+					tab.add(s.name, p, o)
+					if err != nil {
+						t.Errorf("%s, %v (-crash.only '%s|%s|%s|%s|%d'):\n%v", s.name, p, s.name, end, l, f, n, err)
+						if failures++; failures > 20 {
+							t.Fatal("too many")
+						}
+					}
+					if !o.fired {
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// lengths counts the operations of a run without faults.
+func lengths(t *testing.T, s scenario) map[string]map[layer]int {
+	w := s.world(t, t.TempDir())
+	e := w.start(nil)
+	require.NoError(t, s.act(w, e))
+	near, far := e.srcGate.seen, e.dstGate.seen
+	near[layerCommand], far[layerCommand] = w.src.Points(), w.dst.Points()
+	return map[string]map[layer]int{"source": near, "target": far}
+}
+
+// world is where the scenario begins.
+func (s scenario) world(t *testing.T, dir string) *world {
+	w := newWorld(t, dir)
+	w.initial = w.copyNow()
+	w.leg = func(l *Leg) { l.Direct = s.direct }
+	s.prepare(w)
+	return w
+}
+
+// chosen says whether a point is in the sample.
+func chosen(name string, p point) bool {
+	key := fmt.Sprintf("%s|%s|%s|%s|%d", name, p.End, p.Layer, p.Fate, p.N)
+	switch {
+	case *crashOnly != "":
+		return key == *crashOnly
+	case *crashAll:
+		return true
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d|%s", *crashSeed, key)
+	return h.Sum64()%*crashEvery == 0
+}
+
+// outcome of one point.
+type outcome struct {
+	fired    bool
+	survived bool   // the run itself succeeded
+	holds    string // what the target held before the next run
+}
+
+// tryPoint builds the scenario's world, lets the point happen, and checks what is left and
+// that the same command repairs it.
+func tryPoint(t *testing.T, s scenario, p point) (o outcome, err error) {
+	dir, err := os.MkdirTemp(shm(), "ddsgo-crash")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	w := s.world(t, dir)
+	e := w.start(&p)
+	if *crashOnly != "" {
+		w.step = func(text string) { t.Log("  " + text) }
+	}
+	runErr := s.act(w, e)
+	o.fired, o.survived = e.fired(), runErr == nil
+	if *crashOnly != "" {
+		t.Logf("the run: %v", runErr)
+	}
+	switch {
+	case !o.fired && runErr != nil:
+		return o, fmt.Errorf("a run without a fault failed: %w", runErr)
+	case o.fired && o.survived && kills(p) && !lastBreath(p):
+		return o, errors.New("a killed command reports success")
+	}
+	if !o.fired {
+		w.restart(nil, nil)
+		return o, w.settled()
+	}
+	w.restart(&p, rand.New(rand.NewPCG(*crashSeed, uint64(p.N))))
+	if o.holds, err = w.afterCrash(); err != nil {
+		return o, fmt.Errorf("after the crash (%w): %w", runErr, err)
+	}
+	again := s.again
+	if again == doFull && w.complete() {
+		again = doSync // whatever the killed run could say of it
+	}
+	if err := w.repair(again); err != nil {
+		return o, fmt.Errorf("%w\n(the run before: %w)", err, runErr)
+	}
+	return o, nil
+}
+
+// kills says that the source's process does not live on.
+func kills(p point) bool {
+	return p.End == "source" && p.Fate != failOnce && p.Fate != failStays && p.Fate != linkCut && p.Fate != linkAfter
+}
+
+// lastBreath: the goodbye of a session may be lost without harm.
+func lastBreath(p point) bool { return p.Layer == layerMessage || p.Layer == layerState }
+
+// repair runs the command again beside a writer, and then a plain sync of further changes.
+func (w *world) repair(again verb) error {
+	wait := w.writer()
+	_, err := w.run(w.start(nil), again)
+	if err != nil {
+		return fmt.Errorf("the next %s: %w", again, err)
+	}
+	if err := wait(); err != nil {
+		return err
+	}
+	if err := w.settled(); err != nil {
+		return fmt.Errorf("after the next %s: %w", again, err)
+	}
+	w.change()
+	if _, err := w.run(w.start(nil), doSync); err != nil {
+		return fmt.Errorf("the sync after that: %w", err)
+	}
+	if err := w.settled(); err != nil {
+		return fmt.Errorf("after the sync after that: %w", err)
+	}
+	if string(w.copyNow()) != string(w.content(w.src, sourcePath)) {
+		return errors.New("the target is not the source, which nobody writes to")
+	}
+	return nil
+}
+
+// table counts the matrix.
+type table struct {
+	mu   sync.Mutex
+	rows map[[3]string]*row // scenario, end, layer
+}
+
+type row struct {
+	reached, survived   int
+	point, mark, before int
+	byFate              map[fate]int
+}
+
+func newTable() *table { return &table{rows: map[[3]string]*row{}} }
+
+func (t *table) add(name string, p point, o outcome) {
+	if !o.fired {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := [3]string{name, p.End, string(p.Layer)}
+	r := t.rows[key]
+	if r == nil {
+		r = &row{byFate: map[fate]int{}}
+		t.rows[key] = r
+	}
+	r.reached++
+	r.byFate[p.Fate]++
+	if o.survived {
+		r.survived++
+	}
+	switch o.holds {
+	case holdsPoint:
+		r.point++
+	case holdsMark:
+		r.mark++
+	case holdsNothing:
+		r.before++
+	}
+}
+
+func (t *table) points() (n int) {
+	for _, r := range t.rows {
+		n += r.reached
+	}
+	return n
+}
+
+func (t *table) markdown() string { return "" }
