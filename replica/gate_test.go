@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -31,17 +32,17 @@ const (
 type fate string
 
 const (
-	killBefore fate = "killed before"        // commands: before, inside each step, after
-	killInside fate = "killed half done"     // half of the bytes
-	killAfter  fate = "killed after"         // it is done, its caller never learns
-	killBoth   fate = "both killed"          // before it
-	failOnce   fate = "error once"           // EIO, exit status 5; of a write half the bytes are there
-	failStays  fate = "error from then on"   // of this kind of operation, until the next run
-	powerCut   fate = "power cut"            // before it, and what was not synced is lost
-	linkCut    fate = "link cut before"      // the message is lost, both ends live
-	linkAfter  fate = "link cut after"       // the message is the last
-	noFate     fate = ""                     //
-	untouched       = "no operation reached" // of a run whose point lies behind its end
+	killBefore fate = "killed before"      // commands: before, inside each step, after
+	killInside fate = "killed half done"   // half of the bytes
+	killAfter  fate = "killed after"       // it is done, its caller never learns
+	killBoth   fate = "both killed"        // before it
+	failOnce   fate = "error once"         // EIO, exit status 5; of a write half the bytes are there
+	failStays  fate = "error from then on" // of this kind of operation, until the next run
+	powerCut   fate = "power cut"          // before it, and what was not synced is lost
+	linkCut    fate = "link cut before"    // the message is lost, both ends live
+	linkAfter  fate = "link cut after"     // the message is the last
+	loseAnswer fate = "answer lost"        // the link is cut once the target has dropped its journal
+	noFate     fate = ""
 )
 
 // point is one operation of one end, and its fate.
@@ -70,6 +71,7 @@ type gate struct {
 	fired  bool
 	dead   bool
 	broken layer
+	done   bool // the target has dropped its journal
 
 	hangUp func() // closes the connection as a dying process does
 	both   func() // kills the other end too
@@ -95,6 +97,10 @@ func (g *gate) enter(l layer) (fate, error) {
 	}
 	n := g.seen[l]
 	g.seen[l]++
+	if g.done && l == layerMessage && g.point != nil && g.point.Fate == loseAnswer {
+		g.fired = true
+		return linkCut, nil
+	}
 	if g.point == nil || g.fired || g.point.Layer != l || g.point.N != n {
 		return noFate, nil
 	}
@@ -322,7 +328,12 @@ func (f gatedJournal) Open(name string) (journal.File, error) {
 }
 
 func (f gatedJournal) Rename(from, to string) error {
-	return f.do(func() error { return f.inner.Rename(from, to) })
+	return f.do(func() error {
+		f.g.mu.Lock()
+		f.g.done = f.g.done || filepath.Base(from) == "committed"
+		f.g.mu.Unlock()
+		return f.inner.Rename(from, to)
+	})
 }
 
 func (f gatedJournal) Remove(name string) error {

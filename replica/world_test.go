@@ -107,13 +107,16 @@ func (w *world) identity(m *lvmfake.Machine, path string) state.Identity {
 	return state.LV(lv.UUID)
 }
 
+// noise is n random bytes, which do not compress.
+func (w *world) noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(w.rng.Uint32()), byte(w.rng.Uint32())}).Read(b) // never fails
+	return b
+}
+
 // fill writes random bytes to the first n bytes of a volume, durably.
 func (w *world) fill(m *lvmfake.Machine, path string, n int) {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(w.rng.Uint32())
-	}
-	w.put(m, path, 0, b)
+	w.put(m, path, 0, w.noise(n))
 }
 
 func (w *world) put(m *lvmfake.Machine, path string, off int64, b []byte) {
@@ -126,7 +129,8 @@ func (w *world) put(m *lvmfake.Machine, path string, off int64, b []byte) {
 func (w *world) content(m *lvmfake.Machine, path string) []byte {
 	d, err := m.Open(path)
 	require.NoError(w.t, err, path)
-	b, err := io.ReadAll(io.NewSectionReader(d, 0, d.Size()))
+	b := make([]byte, d.Size())
+	_, err = d.ReadAt(b, 0)
 	require.NoError(w.t, errors.Join(err, d.Close()), path)
 	return b
 }
@@ -137,10 +141,7 @@ func (w *world) change() {
 		b := bytes.Repeat([]byte{byte(w.rng.Uint32())}, 512*(1+w.rng.IntN(16)))
 		w.put(w.src, sourcePath, int64(w.rng.IntN(volumeBytes/512-16))*512, b)
 	}
-	large := make([]byte, 600<<10)
-	for i := range large {
-		large[i] = byte(w.rng.Uint32())
-	}
+	large := w.noise(600 << 10)
 	w.put(w.src, sourcePath, int64(w.rng.IntN(volumeBytes/4/512))*512, large)
 	w.put(w.src, sourcePath, volumeBytes/2+int64(w.rng.IntN(64))*chunkBytes, make([]byte, 5*chunkBytes))
 }
@@ -164,7 +165,7 @@ func (w *world) start(p *point) *ends {
 	e.far = w.host("dst", w.dst, gatedState{w.dstFiles, e.dstGate}, e.dstGate, func() { w.written.Add(1) })
 	e.srcGate.hangUp = func() { e.hangUp(true) }
 	e.dstGate.hangUp = func() { e.hangUp(false) }
-	if p != nil && (p.Fate == linkCut || p.Fate == linkAfter) {
+	if p != nil && (p.Fate == linkCut || p.Fate == linkAfter || p.Fate == loseAnswer) {
 		e.srcGate.hangUp, e.dstGate.hangUp = e.unplug, e.unplug
 	}
 	e.srcGate.both, e.dstGate.both = e.dstGate.dieToo, e.srcGate.dieToo
@@ -363,7 +364,8 @@ func (w *world) remember() {
 		if err != nil {
 			continue
 		}
-		b, err := io.ReadAll(io.NewSectionReader(d, 0, d.Size()))
+		b := make([]byte, d.Size())
+		_, err = d.ReadAt(b, 0)
 		if errors.Join(err, d.Close()) == nil {
 			w.snapshots[v.UUID] = b
 		}

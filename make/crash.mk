@@ -1,0 +1,9 @@
+# The in-memory crash matrix of LVM replicas, see replica/crash_test.go. `go test ./replica` tries a sample.
+#   make crash-table                   every point, and writes docs/CRASH.md (a quarter of an hour of two CPUs)
+#   make crash-table CRASH_SEED=7      other losses by power cuts
+
+CRASH_SEED ?= 1
+
+.PHONY: crash-table
+crash-table: ## try every crash point in memory, generate docs/CRASH.md
+	go test ./replica -count=1 -timeout 180m -run '^TestCrashMatrix$$' -crash.all -crash.seed $(CRASH_SEED) -crash.table $(CURDIR)/docs/CRASH.md
