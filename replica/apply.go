@@ -35,7 +35,7 @@ func (t *target) rollForward(ctx context.Context, progress func(engine.Progress)
 	m, ok := tx.Member(memberName(t.id))
 	if !ok || t.doc == nil || t.doc.Role != state.RoleSecondary || !leadsFrom(m.Header, t.condition()) {
 		t.h.Log.Info("dropping a journal that does not lead from what the target holds", "device", t.ref.Device, "condition", t.condition().String())
-		return t.jdir.Remove()
+		return t.dropJournal()
 	}
 	t.h.Log.Info("rolling a journal forward", "device", t.ref.Device, "from", m.Header.From.String(), "to", m.Header.To.String())
 	_, err = t.apply(ctx, tx, m, progress)
@@ -98,7 +98,16 @@ func (t *target) apply(ctx context.Context, tx *journal.Transaction, m journal.M
 	if err := t.becomeClean(ctx, h.To, base, *t.doc.Source); err != nil {
 		return rep, err
 	}
-	return rep, t.jdir.Remove()
+	return rep, t.dropJournal()
+}
+
+// dropJournal removes a journal that is written or will never be, and ends the session that
+// brought it, which may have died without doing so.
+func (t *target) dropJournal() error {
+	if err := t.vol.RevokeSession(); err != nil {
+		return err
+	}
+	return t.jdir.Remove()
 }
 
 func applyOnce(ctx context.Context, dev blockdev.Device, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {
