@@ -53,7 +53,7 @@ install: build man ## binary, dds link, man pages, systemd units
 
 .PHONY: man
 man: ## generate the man pages of the verbs into bin/man
-	go build -o bin/genman ./internal/tools/genman
+	go build -o bin/genman ./cmd/genman
 	bin/genman bin/man
 
 .PHONY: clean

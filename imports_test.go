@@ -38,9 +38,6 @@ var testOnly = []string{"sim", "lab", "bench", "fuzz"}
 func TestImportsPointOneWay(t *testing.T) {
 	eachFile(t, func(path string, imports []string) {
 		dir := filepath.ToSlash(filepath.Dir(path))
-		if below(dir, []string{"internal/tools"}) {
-			return // programs of the build, not parts of ddsgo
-		}
 		test := strings.HasSuffix(path, "_test.go") || below(dir, testOnly) || strings.Contains(dir, "test") || strings.Contains(dir, "fake")
 		for _, imp := range imports {
 			for _, l := range layers {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -62,7 +63,7 @@ func (r *runner) explain(ctx context.Context, err error, s *report.Summary) {
 		r.tellDone(s)
 		return
 	}
-	if len(r.goal.Done) > 0 {
+	if slices.ContainsFunc(r.goal.Done, func(d DoneStep) bool { return d.Outcome != OutcomeError }) {
 		s.ExitCode = failure.CodeFailure // "refused" promises that nothing was done
 		r.tellDone(s)
 		return

@@ -36,18 +36,29 @@ func (t *target) write(ctx context.Context, do func(blockdev.Device) error) erro
 
 // refuseHeld refuses a device that somebody else uses.
 func (t *target) refuseHeld() error {
+	users, err := t.users()
+	if err != nil || users == "" {
+		return err
+	}
+	return inUse(t.ref.Device, users, t.h.Name)
+}
+
+// inUse is the refusal of a device that somebody else holds.
+func inUse(device, users, host string) error {
+	return failure.Refused(device, "the target is in use: "+users, "unmount or close it on "+host+", then run the same command again")
+}
+
+// users tells in words who else holds the device; empty: nobody that can be seen.
+func (t *target) users() (string, error) {
 	held, err := t.h.Holders(t.ref.Device)
 	if err != nil {
-		return fmt.Errorf("%s: who uses it: %w", t.ref.Device, err)
-	}
-	if len(held) == 0 {
-		return nil
+		return "", fmt.Errorf("%s: who uses it: %w", t.ref.Device, err)
 	}
 	words := make([]string, len(held))
 	for i, x := range held {
 		words[i] = x.String()
 	}
-	return failure.Refused(t.ref.Device, "the target is in use: "+strings.Join(words, ", "), "unmount or close it on "+t.h.Name+", then run the same command again")
+	return strings.Join(words, ", "), nil
 }
 
 func (t *target) openFailed(err error) error {

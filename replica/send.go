@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/engine"
@@ -107,7 +108,10 @@ func (s *source) exchange(ctx context.Context, req receiveRequest, src engine.So
 // says of its consequences, and the target's refusal to our broken pipe.
 func firstCause(send, finish error) error {
 	var f *failure.Error
-	if errors.As(send, &f) || send == nil {
+	switch {
+	case send == nil || strings.Contains(send.Error(), finish.Error()):
+		return finish
+	case errors.As(send, &f):
 		return errors.Join(send, finish)
 	}
 	if errors.As(finish, &f) {

@@ -70,6 +70,9 @@ func (h *Host) probe(ctx context.Context, req *session.Request) error {
 		detail = err.Error()
 	}
 	reply, err := t.describe()
+	if err == nil {
+		reply.InUse, err = t.users()
+	}
 	if err != nil {
 		return err
 	}

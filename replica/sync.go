@@ -154,6 +154,9 @@ func (s *source) probe(ctx context.Context) error {
 		return err
 	}
 	s.far = r
+	if r.InUse != "" && state.Role(r.Role) != state.RolePrimary {
+		return inUse(s.leg.Device, r.InUse, r.Host)
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ type probeReply struct {
 	Host       string                `json:"host"`
 	Detail     string                `json:"detail"`
 	Damaged    bool                  `json:"damaged"`
+	InUse      string                `json:"in_use"` // who else holds the device, in words
 	// Writable is LVM's permission; nil: no logical volume, or from a peer that does not say.
 	Writable *bool `json:"writable,omitempty"`
 	// Verified is how far the volume was last compared with its source.
