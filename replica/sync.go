@@ -154,8 +154,14 @@ func (s *source) probe(ctx context.Context) error {
 		return err
 	}
 	s.far = r
-	if r.InUse != "" && state.Role(r.Role) != state.RolePrimary {
+	if state.Role(r.Role) == state.RolePrimary {
+		return nil // reconcile refuses, and says why
+	}
+	if r.InUse != "" {
 		return inUse(s.leg.Device, r.InUse, r.Host)
+	}
+	if r.Size < s.origin.Size {
+		return failure.Refused(s.leg.Device, fmt.Sprintf("the target is too small: %d bytes, the source has %d", r.Size, s.origin.Size), fmt.Sprintf("lvextend it on %s to at least %d bytes", r.Host, s.origin.Size))
 	}
 	return nil
 }
