@@ -123,7 +123,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"never copied":                 {nil, failure.CodeNeedFull, "full"},
 		"tracking snapshot overflowed": {func(w *world) { w.src.Overflow(w.snap1().Path) }, failure.CodeNeedFull, "overflowed"},
 		"tracking snapshot gone":       {func(w *world) { w.removeSnapshot() }, failure.CodeNeedFull, "cannot be read"},
-		"a sync was cut":               {func(w *world) { w.lostAnswer() }, failure.CodeRefused, "holds"},
+		"a sync was cut":               {func(w *world) { w.unheard() }, failure.CodeRefused, "holds"},
 		"promoted":                     {func(w *world) { w.promote() }, failure.CodeRefused, "primary"},
 		"another volume's copy":        {func(w *world) { w.otherSource() }, failure.CodeRefused, "another volume"},
 		"source's state damaged":       {func(w *world) { w.srcFiles.spoil() }, failure.CodeRefused, "damaged"},
@@ -144,6 +144,21 @@ func TestVerifyRefuses(t *testing.T) {
 			require.NotEmpty(t, f.Next)
 			require.Equal(t, before, w.content(w.dst, targetPath))
 		})
+	}
+}
+
+// unheard is a sync whose answer the source never gets.
+func (w *world) unheard() {
+	before, err := w.probe()
+	require.NoError(w.t, err)
+	for n := 0; ; n++ {
+		_, err := w.run(w.start(&point{"target", layerMessage, n, linkCut}), doSync)
+		r, probeErr := w.probe()
+		require.NoError(w.t, probeErr)
+		if r.Generation.Seq > before.Generation.Seq {
+			require.Error(w.t, err)
+			return
+		}
 	}
 }
 
