@@ -187,7 +187,7 @@ func (r *rig) survivor(g array.Goal, site string, before picture) string {
 		if before.seen.Link != array.LinkUp {
 			return site
 		}
-		return before.seen.Primary()
+		return "" // a relocation stops and turns round: what was not sent yet stays behind, and the plan says so
 	}
 	if g.Discard != "" && len(before.seen.Primaries()) != 1 {
 		return r.peer(g.Discard)

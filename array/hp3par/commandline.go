@@ -1,0 +1,126 @@
+package hp3par
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Retries of a command that the array had no room for, as its public clients do.
+const (
+	busyTries = 11
+	busyPause = time.Second
+)
+
+// carrier carries one command line to an array and brings its output back. bare says
+// that the command lists something and is wanted as CSV without headers and totals.
+type carrier interface {
+	carry(ctx context.Context, command string, bare bool) (out string, rc int, err error)
+	close() error
+}
+
+// commandLine is an array that is spoken to in its command language.
+type commandLine struct {
+	carrier carrier
+	zones   zones
+	slots   chan struct{} // at most max_cli at once
+	sleep   func(context.Context, time.Duration) error
+}
+
+// ask runs one command; errors are *rejection or *silence.
+func (c *commandLine) ask(ctx context.Context, command string, bare bool) (string, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return "", &silence{context.Cause(ctx), true}
+	}
+	for try := 1; ; try++ {
+		out, rc, err := c.carrier.carry(ctx, command, bare)
+		if err == nil && strings.Contains(out, "Too many local CLI connections.") {
+			err = &silence{errors.New("too many CLI connections"), true}
+			rc = 1
+		}
+		var quiet *silence
+		if err != nil && errors.As(err, &quiet) && (quiet.unsent && closedByHost(err) || bare) && try < busyTries && ctx.Err() == nil && retryable(err) {
+			if c.sleep(ctx, busyPause) == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return out, err
+		}
+		if text := complaint(out); rc != 0 || text != "" {
+			if text == "" {
+				text = strings.TrimSpace(out)
+			}
+			if text == "" {
+				text = fmt.Sprintf("exit status %d without a word", rc)
+			}
+			return out, &rejection{rc: max(rc, 1), text: text}
+		}
+		return out, nil
+	}
+}
+
+// closedByHost: the array refused the session, so that the command has not run.
+func closedByHost(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "too many CLI connections") || strings.Contains(text, "Connection closed by remote host") || strings.Contains(text, "handshake failed: EOF")
+}
+
+// retryable: a session that was cut, not a host that does not exist.
+func retryable(err error) bool { return closedByHost(err) }
+
+// list implements transport.
+func (c *commandLine) list(ctx context.Context) (listing, error) {
+	l := listing{at: time.Now()}
+	out, err := c.ask(ctx, showGroups, true)
+	if err != nil {
+		return l, err
+	}
+	if l.groups, err = parseGroups(out, c.zones); err != nil {
+		return l, err
+	}
+	if out, err = c.ask(ctx, showLinks, true); err != nil {
+		return l, err
+	}
+	l.links, err = parseLinks(out)
+	return l, err
+}
+
+// Commands that list.
+const (
+	showGroups = "showrcopy groups"
+	showLinks  = "showrcopy links"
+)
+
+// text implements transport.
+func (c *commandLine) text(a act) (string, error) { return a.cli() }
+
+// do implements transport.
+func (c *commandLine) do(ctx context.Context, a act) error {
+	line, err := a.cli()
+	if err != nil {
+		return err
+	}
+	_, err = c.ask(ctx, line, false)
+	return err
+}
+
+// close implements transport.
+func (c *commandLine) close() error { return c.carrier.close() }
+
+// execCarrier uses an exec channel of ssh for each command.
+type execCarrier struct{ shell *shell }
+
+func (e execCarrier) carry(ctx context.Context, command string, bare bool) (string, int, error) {
+	if bare {
+		command += " -csvtable -nohdtot"
+	}
+	return e.shell.run(ctx, command)
+}
+
+func (e execCarrier) close() error { return e.shell.close() }

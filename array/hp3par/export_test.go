@@ -1,0 +1,12 @@
+package hp3par
+
+import "context"
+
+// Forget makes the next listing a new one.
+func (a *Array) Forget() { a.forget() }
+
+// Command sends a line as another operator would.
+func (a *Array) Command(ctx context.Context, line string) error {
+	_, err := a.t.(*commandLine).ask(ctx, line, false)
+	return err
+}

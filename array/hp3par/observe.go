@@ -1,0 +1,281 @@
+package hp3par
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ddsgo/ddsgo/array"
+)
+
+// seen is one side of the group as its array shows it.
+type seen struct {
+	site  string
+	err   error // the array was not read
+	here  bool  // the group exists there
+	g     group
+	link  array.Link
+	asked time.Time
+}
+
+// Observe implements array.Driver: both arrays are asked at once.
+func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
+	var sides [2]seen
+	var wg sync.WaitGroup
+	for i, s := range d.c.Sites {
+		wg.Go(func() { sides[i] = d.look(ctx, s) })
+	}
+	wg.Wait()
+	d.shared = false
+	if ctx.Err() != nil {
+		return array.Observation{}, context.Cause(ctx)
+	}
+	for _, s := range sides {
+		if errors.Is(s.err, ErrConfig) {
+			return array.Observation{}, typed(s.site, s.err)
+		}
+	}
+	o := array.Observation{At: time.Now(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
+	for _, s := range sides {
+		o.Sides = append(o.Sides, s.side())
+		o.Link = joinLink(o.Link, s)
+	}
+	d.judge(&o, sides)
+	return o, nil
+}
+
+func (d *Driver) look(ctx context.Context, s Site) seen {
+	l, err := s.Array.list(ctx, d.shared)
+	out := seen{site: s.Name, err: err, asked: time.Now()}
+	if err != nil {
+		return out
+	}
+	out.g, out.here = l.groups[s.Group]
+	target := d.site(d.peer(s.Name)).Array.Name
+	if out.here {
+		target = out.g.target
+	}
+	out.link = array.LinkUnknown
+	if up, known := l.linkUp(target); known {
+		out.link = array.LinkDown
+		if up {
+			out.link = array.LinkUp
+		}
+	}
+	return out
+}
+
+// joinLink: a link is up when every array that was read says so.
+func joinLink(so array.Link, s seen) array.Link {
+	switch {
+	case s.err != nil || s.link == array.LinkUnknown:
+		return so
+	case so == array.LinkDown || s.link == array.LinkDown:
+		return array.LinkDown
+	}
+	return array.LinkUp
+}
+
+// side is what a side looks like for everybody.
+func (s seen) side() array.Side {
+	out := array.Side{Site: s.site, Role: array.RoleUnknown, ObservedAt: s.asked}
+	if s.err != nil {
+		out.Error = s.err.Error()
+		return out
+	}
+	out.Reachable = true
+	if !s.here {
+		out.Role, out.Writable = array.RoleNone, array.Unknown
+		return out
+	}
+	out.Native = map[string]any{
+		"group": s.g.name, "target": s.g.target, "role": string(s.g.role), "status": s.g.status, "mode": s.g.mode, "policies": s.g.policies,
+	}
+	switch {
+	case s.g.role.primary():
+		out.Role, out.Writable = array.RolePrimary, array.Yes
+	case s.g.role.secondary():
+		out.Role, out.Writable = array.RoleSecondary, array.No
+	}
+	return out
+}
+
+// judge fills what follows from both sides together.
+func (d *Driver) judge(o *array.Observation, sides [2]seen) {
+	add := func(code array.ReasonCode, format string, args ...any) {
+		o.Reasons = append(o.Reasons, array.Reason{Code: code, Text: fmt.Sprintf(format, args...)})
+	}
+	speaker := d.speaker(sides)
+	for _, s := range sides {
+		if s.err == nil && !s.here {
+			add(array.ReasonAbsent, "group %s does not exist on %s", d.site(s.site).Group, d.site(s.site).Array.Name)
+		}
+	}
+	if speaker == nil {
+		if len(o.Reasons) > 0 {
+			o.Replication = array.Stopped
+		}
+		return
+	}
+	g := speaker.g
+	o.Mode = g.mode
+	o.Replication = replicationOf(sides, o.Link)
+	d.members(o, *speaker)
+	d.reasons(o, sides, *speaker, add)
+}
+
+// speaker is the side that knows most: the primary one, else any that has the group.
+func (d *Driver) speaker(sides [2]seen) *seen {
+	var best *seen
+	for i := range sides {
+		s := &sides[i]
+		if s.err != nil || !s.here {
+			continue
+		}
+		newer := best == nil || s.g.role == primaryRev || s.g.role.primary() && !best.g.role.primary()
+		if newer {
+			best = s
+		}
+	}
+	return best
+}
+
+func replicationOf(sides [2]seen, link array.Link) array.Replication {
+	so := array.ReplicationUnknown
+	for _, s := range sides {
+		if s.err != nil || !s.here {
+			continue
+		}
+		now := statusMeans(s.g, link)
+		if so == array.ReplicationUnknown || s.g.role.primary() && now != array.ReplicationUnknown || now == array.ReplicationError {
+			so = now
+		}
+	}
+	return so
+}
+
+func statusMeans(g group, link array.Link) array.Replication {
+	if !g.role.primary() && !g.role.secondary() {
+		return array.ReplicationError
+	}
+	switch g.status {
+	case statusStarted, statusStarting:
+		if link == array.LinkDown {
+			return array.Stopped
+		}
+		if g.firstCopy() {
+			return array.Initial
+		}
+		return array.Running
+	case statusFailsafe:
+		return array.ReplicationError
+	case statusNew, statusStopped, statusStopping, "Restart", "Backup", "Logging":
+		return array.Stopped
+	}
+	return array.ReplicationUnknown
+}
+
+// firstCopy: a volume is being copied that never was complete.
+func (g group) firstCopy() bool {
+	for _, m := range g.members {
+		if m.sync == "New" || m.sync == "Syncing" && m.last.none() && g.mode != modeSync {
+			return true
+		}
+	}
+	return false
+}
+
+var syncWords = map[string]array.Sync{
+	"Synced": array.Synced, "Syncing": array.Syncing, "New": array.Stale, "New-PreSynced": array.Stale, "New-SyncFromSnap": array.Stale,
+	"NotSynced": array.Stale, "Stale": array.Stale, "Stopped": array.Stale,
+}
+
+// members fills volumes and times. Last-Sync, which only the primary shows, is the instant that the
+// secondary holds; a volume's own time is when its transfer ended.
+func (d *Driver) members(o *array.Observation, s seen) {
+	point := s.g.lastSync
+	if !point.at.IsZero() {
+		at := point.at
+		o.LastSync = &at
+	}
+	for _, m := range s.g.members {
+		out := array.Member{Name: m.local, Peer: m.remote, Sync: array.SyncUnknown}
+		if w, ok := syncWords[m.sync]; ok {
+			out.Sync = w
+		}
+		if !m.last.at.IsZero() {
+			at := m.last.at
+			out.LastSync = &at
+			if point.none() && (o.LastSync == nil || at.Before(*o.LastSync)) {
+				o.LastSync = &at
+			}
+		}
+		if point.wall != 0 {
+			wall := point.wall
+			out.SyncPoint = &wall
+		}
+		o.Members = append(o.Members, out)
+	}
+}
+
+// reasons are the rules of the status, each with its own code.
+func (d *Driver) reasons(o *array.Observation, sides [2]seen, s seen, add func(array.ReasonCode, string, ...any)) {
+	g := s.g
+	for _, x := range sides {
+		switch {
+		case x.err != nil || !x.here:
+		case !x.g.role.primary() && !x.g.role.secondary():
+			add(array.ReasonUnknownValue, "%s: role %q of group %s is not known", x.site, x.g.role, x.g.name)
+		case statusMeans(x.g, o.Link) == array.ReplicationUnknown:
+			add(array.ReasonUnknownValue, "%s: status %q of group %s is not known", x.site, x.g.status, x.g.name)
+		case x.g.status == statusFailsafe:
+			add(array.ReasonNotStarted, "%s: group %s is Failsafe; see the array's manual before anything else", x.site, x.g.name)
+		}
+	}
+	if g.status != statusStarted && g.status != statusFailsafe {
+		add(array.ReasonNotStarted, "group %s is %s, not Started", g.name, g.status)
+	}
+	switch {
+	case d.c.Mode == "async" && g.mode != modePeriodic && g.mode != modeAsync:
+		add(array.ReasonWrongMode, "group %s is configured async, and the array says mode %s", g.name, g.mode)
+	case d.c.Mode == "sync" && g.mode != modeSync:
+		add(array.ReasonWrongMode, "group %s is configured sync, and the array says mode %s", g.name, g.mode)
+	case g.mode == modePeriodic && g.period == 0:
+		add(array.ReasonNoPeriod, "group %s has no period: nothing is sent unless somebody asks", g.name)
+	}
+	if d.c.MaxAge > 0 && g.period > 0 && d.c.MaxAge < 2*g.period {
+		for i := range o.Sides {
+			if o.Sides[i].Site == s.site {
+				o.Sides[i].Native["warning"] = fmt.Sprintf("sync_max_delay %s is less than twice the period %s", d.c.MaxAge, g.period)
+			}
+		}
+	}
+	if !g.has("auto_recover") {
+		add(array.ReasonNoAutoRecover, "policy auto_recover of group %s is not set", g.name)
+	}
+	if g.lastSync.err != nil {
+		add(array.ReasonUnknownValue, "%v", g.lastSync.err)
+	}
+	d.memberReasons(g, add)
+}
+
+func (d *Driver) memberReasons(g group, add func(array.ReasonCode, string, ...any)) {
+	for _, m := range g.members {
+		word, known := syncWords[m.sync]
+		switch {
+		case !known:
+			add(array.ReasonUnknownValue, "%s: sync status %q is not known", m.local, m.sync)
+		case m.last.none() && g.mode != modeSync:
+			add(array.ReasonFirstCopy, "%s was never synced", m.local)
+		case word == array.Stale:
+			add(array.ReasonNotSynced, "%s is %s, not Synced", m.local, m.sync)
+		case word == array.Syncing && g.mode == modeSync:
+			add(array.ReasonNotSynced, "%s is Syncing, not Synced", m.local)
+		}
+		if m.last.err != nil && g.lastSync.err == nil {
+			add(array.ReasonUnknownValue, "%v", m.last.err)
+		}
+	}
+}
