@@ -73,6 +73,9 @@ type gate struct {
 	broken layer
 	done   bool // the target has dropped its journal
 
+	stopAt  int           // message at which the process is stopped
+	stopped chan struct{} // until this is closed; nil: never
+
 	hangUp func() // closes the connection as a dying process does
 	both   func() // kills the other end too
 }
@@ -119,6 +122,9 @@ func (g *gate) alive() error {
 	}
 	return nil
 }
+
+// stop lets the process stop before its n-th message until c is closed.
+func (g *gate) stop(n int, c chan struct{}) { g.stopAt, g.stopped = n, c }
 
 // die makes every later operation fail.
 func (g *gate) die() {
@@ -225,10 +231,33 @@ type gatedConn struct {
 }
 
 func (c gatedConn) Write(p []byte) (n int, err error) {
+	c.g.mu.Lock()
+	wait := c.g.stopped
+	if c.g.seen[layerMessage] < c.g.stopAt {
+		wait = nil
+	}
+	c.g.mu.Unlock()
+	if wait != nil {
+		<-wait
+	}
 	err = c.g.do(layerMessage,
 		func() (err error) { n, err = c.ReadWriteCloser.Write(p[:len(p)/2]); return err },
 		func() (err error) { n, err = c.ReadWriteCloser.Write(p); return err })
 	return n, err
+}
+
+// Read does not read on once the process is stopped.
+func (c gatedConn) Read(p []byte) (int, error) {
+	c.g.mu.Lock()
+	wait := c.g.stopped
+	if c.g.seen[layerMessage] < c.g.stopAt {
+		wait = nil
+	}
+	c.g.mu.Unlock()
+	if wait != nil {
+		<-wait
+	}
+	return c.ReadWriteCloser.Read(p)
 }
 
 // Explain implements Connection.

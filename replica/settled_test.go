@@ -59,7 +59,7 @@ func (w *world) afterCrash() (string, error) {
 func (w *world) writer() (wait func() error) {
 	done := make(chan error, 1)
 	block := bytes.Repeat([]byte{byte(w.rng.Uint32())}, 3*chunkBytes)
-	off := int64(w.rng.IntN(volumeBytes/chunkBytes-3)) * chunkBytes
+	off := int64(w.rng.IntN(w.size/chunkBytes-3)) * chunkBytes
 	go func() {
 		d, err := w.src.Open(sourcePath)
 		if err != nil {
@@ -186,7 +186,7 @@ func (w *world) foreignUntouched() error {
 		m, cut := w.src, 0
 		switch {
 		case p == "tail":
-			m, p, cut = w.dst, targetPath, volumeBytes
+			m, p, cut = w.dst, targetPath, w.size
 		case strings.HasPrefix(p, "/dev/vg1/"):
 			m = w.dst
 		}

@@ -36,7 +36,7 @@ import (
 // copy must never change.
 const (
 	volumeBytes = 2 << 20
-	targetBytes = 3 << 20
+	behindBytes = 1 << 20
 	sourcePath  = "/dev/vg0/data"
 	targetPath  = "/dev/vg1/copy"
 	chunkBytes  = 4096
@@ -50,6 +50,7 @@ type world struct {
 	srcFiles     *memFiles
 	dstFiles     *memFiles
 	spool        *journaltest.FS
+	size         int    // of the source, bytes
 	dir          string // real: locks and changed sets
 	srcID, dstID state.Identity
 	rng          *rand.Rand // of the workload
@@ -67,8 +68,11 @@ type world struct {
 }
 
 // newWorld has an origin with content, and a target that never received anything.
-func newWorld(t testing.TB, dir string) *world {
-	w := &world{t: t, src: lvmfake.New(), dst: lvmfake.New(), srcFiles: newMemFiles(), dstFiles: newMemFiles(),
+func newWorld(t testing.TB, dir string) *world { return newWorldOf(t, dir, volumeBytes) }
+
+// newWorldOf has an origin of size bytes.
+func newWorldOf(t testing.TB, dir string, size int) *world {
+	w := &world{t: t, size: size, src: lvmfake.New(), dst: lvmfake.New(), srcFiles: newMemFiles(), dstFiles: newMemFiles(),
 		spool: journaltest.New(64 << 20), dir: dir, rng: rand.New(rand.NewPCG(7, 7)), snapshots: map[string][]byte{}, foreign: map[string][]byte{}}
 	for range 999 { // UUIDs differ between machines
 		w.dst.AddVG("vg1", 64<<20)
@@ -78,16 +82,16 @@ func newWorld(t testing.TB, dir string) *world {
 		vg   string
 		name string
 		size int64
-	}{{w.src, "vg0", "data", volumeBytes}, {w.dst, "vg1", "copy", targetBytes}} {
-		m.m.AddVG(m.vg, 64<<20)
+	}{{w.src, "vg0", "data", int64(size)}, {w.dst, "vg1", "copy", int64(size + behindBytes)}} {
+		m.m.AddVG(m.vg, int64(5*size+64<<20))
 		m.m.AddLV(m.vg, m.name, m.size)
 		m.m.AddLV(m.vg, "other", 1<<20)
 	}
 	w.srcID, w.dstID = w.identity(w.src, sourcePath), w.identity(w.dst, targetPath)
 	w.fill(w.src, "/dev/vg0/other", 1<<20)
 	w.fill(w.dst, "/dev/vg1/other", 1<<20)
-	w.fill(w.dst, targetPath, targetBytes)
-	w.fill(w.src, sourcePath, volumeBytes/2) // the rest is zeros
+	w.fill(w.dst, targetPath, size+behindBytes)
+	w.fill(w.src, sourcePath, size/2) // the rest is zeros
 	l := &lvm.LVM{Runner: w.src}
 	other, err := l.Find(context.Background(), "/dev/vg0/other")
 	require.NoError(t, err)
@@ -97,7 +101,7 @@ func newWorld(t testing.TB, dir string) *world {
 		w.foreign[p] = w.content(w.src, p)
 	}
 	w.foreign["/dev/vg1/other"] = w.content(w.dst, "/dev/vg1/other")
-	w.foreign["tail"] = w.content(w.dst, targetPath)[volumeBytes:]
+	w.foreign["tail"] = w.content(w.dst, targetPath)[size:]
 	return w
 }
 
@@ -139,11 +143,11 @@ func (w *world) content(m *lvmfake.Machine, path string) []byte {
 func (w *world) change() {
 	for range 8 {
 		b := bytes.Repeat([]byte{byte(w.rng.Uint32())}, 512*(1+w.rng.IntN(16)))
-		w.put(w.src, sourcePath, int64(w.rng.IntN(volumeBytes/512-16))*512, b)
+		w.put(w.src, sourcePath, int64(w.rng.IntN(w.size/512-16))*512, b)
 	}
 	large := w.noise(600 << 10)
-	w.put(w.src, sourcePath, int64(w.rng.IntN(volumeBytes/4/512))*512, large)
-	w.put(w.src, sourcePath, volumeBytes/2+int64(w.rng.IntN(64))*chunkBytes, make([]byte, 5*chunkBytes))
+	w.put(w.src, sourcePath, int64(w.rng.IntN(w.size/4/512))*512, large)
+	w.put(w.src, sourcePath, int64(w.size/2)+int64(w.rng.IntN(64))*chunkBytes, make([]byte, 5*chunkBytes))
 }
 
 // ends is both hosts of one run, as fresh processes.
@@ -373,7 +377,7 @@ func (w *world) remember() {
 }
 
 // copyNow is what the target holds in the range of the source.
-func (w *world) copyNow() []byte { return w.content(w.dst, targetPath)[:volumeBytes] }
+func (w *world) copyNow() []byte { return w.content(w.dst, targetPath)[:w.size] }
 
 // probe is what the target says of itself, without a change.
 func (w *world) probe() (probeReply, error) {
