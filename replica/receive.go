@@ -145,7 +145,9 @@ func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequ
 	if err := errors.Join(t.release(), req.Ready(receiveReady{Resume: opt.Resume})); err != nil {
 		return engine.Received{}, errors.Join(err, sp.Close())
 	}
-	rec, err := engine.Receive(ctx, sp, req.Data(), opt)
+	// A cut ends the data behind what has arrived: that much is verified and kept, so that a
+	// cut costs the bytes on their way and not those in our buffers.
+	rec, err := engine.Receive(context.WithoutCancel(ctx), sp, req.Data(), opt)
 	return rec, spaceRefusal(t.ref.Device, errors.Join(err, sp.Close()))
 }
 

@@ -1,0 +1,99 @@
+package replica
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddsgo/ddsgo/internal/failure"
+)
+
+// A transfer that is cut again and again sends little more than one that is not.
+func TestCutTransfersGoOn(t *testing.T) {
+	const size, cuts = 32 << 20, 5
+	for _, c := range []struct {
+		name   string
+		verb   verb
+		direct bool
+		perCut int
+	}{
+		{"journalled delta", doSync, false, 2 << 20},
+		// What was written since the last fsync is sent again, and what waited to be written.
+		{"direct delta", doSync, true, 6 << 20},
+		{"full copy", doFull, false, 6 << 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorldOf(t, t.TempDir(), size)
+			w.leg = func(l *Leg) { l.Direct = c.direct }
+			if c.verb == doSync {
+				w.must(doFull)
+			}
+			w.put(w.src, sourcePath, 0, w.noise(size)) // all of it is new
+			w.sent.Store(0)
+			for n := range cuts {
+				e := w.start(&point{"source", layerMessage, 3 + size/cuts/(256<<10), linkCut})
+				_, err := w.run(e, c.verb)
+				require.Error(t, err, "cut %d", n)
+				require.True(t, e.fired())
+				require.Less(t, w.sent.Load(), int64(n+1)*(size/cuts+1<<20))
+			}
+			before := w.sent.Load()
+			w.change() // the delta that is resumed does not know of it
+			e := w.start(nil)
+			_, err := w.run(e, c.verb)
+			require.NoError(t, err)
+			t.Logf("sent %d bytes in %d cut runs, %d in the last", before, cuts, w.sent.Load()-before)
+			require.LessOrEqual(t, w.sent.Load(), int64(size*105/100+cuts*c.perCut+1<<20), "bytes from source to target; 1 MiB are the changes since")
+			require.NoError(t, w.settled())
+			require.NoError(t, w.repair(doSync))
+		})
+	}
+}
+
+// A target that stops (SIGSTOP, a black hole) ends the run within the progress time-out,
+// and the next run goes on.
+func TestStoppedTarget(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			w := copied(t)
+			w.leg = func(l *Leg) { l.ProgressTimeout = 30 * time.Second }
+			e := w.start(nil)
+			stopped := make(chan struct{})
+			e.dstGate.stop(n, stopped)
+			began := time.Now()
+			_, err := e.near.Sync(context.Background(), w.theLeg(), SyncOptions{Dial: e.dial})
+			require.Error(t, err)
+			code, _ := failure.CodeOf(err)
+			require.Equal(t, failure.CodeUnreachable, code, "%v", err)
+			require.LessOrEqual(t, time.Since(began), 70*time.Second, "handshake or progress time-out")
+			close(stopped) // it goes on
+			e.serving.Wait()
+			_, err = w.afterCrash()
+			require.NoError(t, err)
+			w.initial = nil
+			require.NoError(t, w.repair(doSync))
+		})
+	}
+}
+
+// Two syncs of one volume never overlap.
+func TestTwoSyncsAtOnce(t *testing.T) {
+	w := copied(t)
+	var second error
+	var once sync.Once
+	w.step = func(text string) {
+		if strings.HasPrefix(text, "send ") {
+			once.Do(func() { _, second = w.run(w.start(nil), doSync) })
+		}
+	}
+	w.must(doSync)
+	code, _ := failure.CodeOf(second)
+	require.Equal(t, failure.CodeLocked, code, "%v", second)
+	require.ErrorContains(t, second, "another run is at work")
+	require.NoError(t, w.settled())
+}
