@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/extent"
@@ -22,6 +25,7 @@ type comparison struct {
 	at       generation.Generation // that the target must hold; zero: compare what is there
 	size     int64
 	limit    int64
+	limiter  *rate.Limiter // of this end, over all slices: it paces the other end too
 	found    *extent.Bitmap // what differs; its memory follows what it holds
 	counters *state.Counters
 	began    bool
@@ -30,7 +34,7 @@ type comparison struct {
 
 func newComparison(at generation.Generation, size, limit int64, rep *report.Compared) (*comparison, error) {
 	found, err := extent.NewBitmap(hashBlock, size)
-	return &comparison{at: at, size: size, limit: limit, found: found, rep: rep}, err
+	return &comparison{at: at, size: size, limit: limit, limiter: resync.Limit(limit), found: found, rep: rep}, err
 }
 
 // slice compares from off until end or until the target has to give its lock back. What it
@@ -40,7 +44,7 @@ func (s *source) slice(ctx context.Context, c *comparison, lv lvm.LV, off, end i
 	if err != nil {
 		return off, fmt.Errorf("%s: %w", lv, err)
 	}
-	res, err := s.exchangeDigests(ctx, c, dev, off, end)
+	res, err := s.exchangeDigests(ctx, c, dev, off, sliceEnd(off, end, c.limit))
 	if err = errors.Join(err, dev.Close()); err != nil {
 		return off, err
 	}
@@ -53,6 +57,16 @@ func (s *source) slice(ctx context.Context, c *comparison, lv lvm.LV, off, end i
 	return res.Reached, nil
 }
 
+// sliceEnd keeps a slice of a limited comparison short: a whole window at a low rate would
+// hold the locks for minutes.
+func sliceEnd(off, end, limit int64) int64 {
+	if limit == 0 {
+		return end
+	}
+	n := limit * int64(DefaultSlice/time.Second) / resync.StripeSize * resync.StripeSize
+	return min(end, off+max(n, resync.StripeSize))
+}
+
 func (s *source) exchangeDigests(ctx context.Context, c *comparison, dev io.ReaderAt, off, end int64) (resync.Result, error) {
 	salt := resync.NewSalt()
 	in := digestRequest{VolumeRef: s.ref(), At: c.at, Size: c.size, Offset: off, End: end, Salt: salt[:], Limit: c.limit}
@@ -60,6 +74,7 @@ func (s *source) exchangeDigests(ctx context.Context, c *comparison, dev io.Read
 	if err != nil {
 		return resync.Result{}, err
 	}
+	opt.Limiter = c.limiter
 	opt.Progress = func(done int64) {
 		if s.ev.Progress != nil {
 			s.ev.Progress("hashing", off+done, c.size, 0)

@@ -14,13 +14,20 @@ import (
 	"github.com/ddsgo/ddsgo/stream/session"
 )
 
-// A slice of a hash exchange holds the target's lock for at most sliceTime, and nobody
-// waits longer for that than lockWait. Between slices the lock is free for yieldTime, long
-// enough for whoever waits to get it.
+// A slice of a hash exchange holds the locks for DefaultSlice and the windows under way,
+// less than lockWait. Between slices they are free for yieldTime, long enough for whoever
+// waits to get them.
 const (
-	sliceTime = 10 * time.Second
-	yieldTime = 300 * time.Millisecond
+	DefaultSlice = 10 * time.Second
+	yieldTime    = 300 * time.Millisecond
 )
+
+func (h *Host) slice() time.Duration {
+	if h.Slice > 0 {
+		return h.Slice
+	}
+	return DefaultSlice
+}
 
 // digest serves opDigest: the digests of a range, until it ends or the slice is over.
 func (h *Host) digest(ctx context.Context, req *session.Request) error {
@@ -43,7 +50,7 @@ func (h *Host) digest(ctx context.Context, req *session.Request) error {
 	if err := t.admitDigest(in); err != nil {
 		return err
 	}
-	opt.Stop = after(sliceTime)
+	opt.Stop = after(h.slice())
 	opt.Progress = func(done int64) {
 		req.Progress(session.Progress{Phase: "hashing", Done: in.Offset + done, Total: in.Size})
 	}

@@ -142,7 +142,7 @@ func (d Decision) errOr(f Facts, reason string) error {
 // suspect one is worth nothing when somebody may have written since.
 func (v *verification) resumeAt() int64 {
 	seen := v.s.far.Verified
-	if seen == nil || !seen.Complete.IsZero() || v.s.far.Condition != string(state.KindClean) || seen.Until >= v.at.Size || seen.Until%resync.WindowSize != 0 {
+	if seen == nil || !seen.Complete.IsZero() || v.s.far.Condition != string(state.KindClean) || seen.Until >= v.at.Size || seen.Until%resync.StripeSize != 0 {
 		return 0
 	}
 	return max(seen.Until, 0)
