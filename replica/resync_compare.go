@@ -25,7 +25,7 @@ type comparison struct {
 	at       generation.Generation // that the target must hold; zero: compare what is there
 	size     int64
 	limit    int64
-	limiter  *rate.Limiter // of this end, over all slices: it paces the other end too
+	limiter  *rate.Limiter  // of this end, over all slices: it paces the other end too
 	found    *extent.Bitmap // what differs; its memory follows what it holds
 	counters *state.Counters
 	began    bool
