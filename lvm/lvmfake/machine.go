@@ -153,6 +153,13 @@ func (m *Machine) CrashAt(n int) {
 	m.point, m.crashAt = 0, n
 }
 
+// Points is the number of points passed since CrashAt.
+func (m *Machine) Points() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.point
+}
+
 // Crashed reports whether the crash point was reached.
 func (m *Machine) Crashed() bool {
 	m.mu.Lock()
