@@ -154,7 +154,7 @@ func (s *source) probe(ctx context.Context) error {
 		return err
 	}
 	s.far = r
-	if state.Role(r.Role) == state.RolePrimary {
+	if r.Damaged || state.Role(r.Role) == state.RolePrimary {
 		return nil // reconcile refuses, and says why
 	}
 	if r.InUse != "" {
