@@ -47,7 +47,7 @@ EXIT STATUS
 	f := cmd.Flags()
 	f.BoolVar(&o.stdio, "stdio", false, "speak on standard input and output (the only way as yet)")
 	f.StringSliceVar(&o.volumes, "allow-volume", nil, "`DEVICE` that the peer may reach, as the source names it; may be given several times")
-	f.StringSliceVar(&o.verbs, "allow-verb", nil, "operations that the peer may ask for: inspect, probe, receive, hold, release, promote, list")
+	f.StringSliceVar(&o.verbs, "allow-verb", nil, "operations that the peer may ask for: inspect, probe, receive, digest, verified, reclaim, hold, release, promote, list")
 	f.StringVar(&o.spool, "spool-dir", "", "`DIR` for incoming deltas (default: in the state directory)")
 	return cmd
 }
