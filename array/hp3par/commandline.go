@@ -124,3 +124,18 @@ func (e execCarrier) carry(ctx context.Context, command string, bare bool) (stri
 }
 
 func (e execCarrier) close() error { return e.shell.close() }
+
+// Pass runs one command line as it is, for the proxy: a list comes as CSV without headers.
+// err says that no answer came.
+func (a *Array) Pass(ctx context.Context, command string) (out string, rc int, err error) {
+	line, ok := a.t.(*commandLine)
+	if !ok {
+		return "", 0, fmt.Errorf("%w: array %s takes no command lines", ErrConfig, a.Name)
+	}
+	out, err = line.ask(ctx, command, strings.HasPrefix(command, "show"))
+	var no *rejection
+	if errors.As(err, &no) {
+		return out, no.rc, nil
+	}
+	return out, 0, err
+}

@@ -175,3 +175,42 @@ func TestConformance(t *testing.T) {
 		})
 	}
 }
+
+// Every way to talk to the arrays has to do the same.
+func TestTransports(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T, b *bench, i int) *hp3par.Array{
+		"piped": func(t *testing.T, b *bench, i int) *hp3par.Array {
+			r := b.sim.Ready().Arrays[i]
+			a, err := hp3par.NewPiped(b.options(i), hp3par.SSH{Address: r.SSH, User: "opensvc", Password: "opensvc", KnownHosts: r.KnownHosts})
+			require.NoError(t, err)
+			return a
+		},
+		"wsapi": func(t *testing.T, b *bench, i int) *hp3par.Array {
+			r := b.sim.Ready().Arrays[i]
+			a, err := hp3par.NewWSAPI(b.options(i), hp3par.WSAPI{URL: "https://" + r.WSAPI, CAFile: r.CAFile, User: "opensvc", Password: "opensvc"})
+			require.NoError(t, err)
+			return a
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "async", nil)
+			operator := b.arrays
+			for i := range b.arrays {
+				b.arrays[i] = make(t, b, i)
+				t.Cleanup(func() { require.NoError(t, b.arrays[i].Close()) })
+			}
+			arraytest.Test(t, transportLab{lab{b}, operator}, arraytest.Options{Quick: true, Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
+			require.Empty(t, b.sim.Violations())
+		})
+	}
+}
+
+// transportLab keeps another operator's own way to the arrays.
+type transportLab struct {
+	lab
+	operator [2]*hp3par.Array
+}
+
+func (l transportLab) Foreign(ctx context.Context, verb string) error {
+	return lab{&bench{sim: l.sim, arrays: l.operator}}.Foreign(ctx, verb)
+}

@@ -23,6 +23,7 @@ type environment struct {
 	stateDir func() (string, error) // makes sure that it can be written
 	events   func(resource string) replica.Events
 	onSync   func(report.Sync)
+	hp3par   *hp3parPool // the arrays of this run
 }
 
 // openDriver makes the driver of one resource. It talks to no storage.
@@ -35,6 +36,7 @@ func drivers() map[string]openDriver {
 		config.DriverLVM:       openLVM,
 		config.DriverRBD:       openRBD,
 		config.DriverInfiniBox: openInfiniBox,
+		config.DriverHP3PAR:    openHP3PAR,
 	}
 }
 

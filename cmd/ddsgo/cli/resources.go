@@ -112,6 +112,7 @@ func (g *globals) environment(s streams, cfg *config.Config) (environment, error
 	log := g.logger(s)
 	p := newTransfers(g, s)
 	return environment{
+		hp3par: newHP3PARPool(),
 		events: p.events, onSync: func(rep report.Sync) { p.finish(); printSync(g, s, rep) },
 		cfg: cfg, log: log, runner: run.OS{Log: log}, getenv: os.Getenv, site: site,
 		stateDir: func() (string, error) { return config.StateDir(g.stateDir, os.Getenv) },

@@ -1,0 +1,156 @@
+package hp3par
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var cet = zones{"UTC": time.UTC, "CET": time.FixedZone("CET", 3600)}
+
+const rowsPlain = `RCG.SVC1,hp3par1.opensvc.com,Started,Primary,Periodic,"Last-Sync 2014-03-25 16:12:47 CET , Period 5m, auto_recover,over_per_alert"
+ ,VV_SVC1_ROOT,31110,VV_SVC1_ROOT,31079,Synced,2014-03-25 16:12:48 CET
+
+`
+
+// Every shape of arrays in the field, and some that are feared.
+func TestParseGroups(t *testing.T) {
+	at := time.Date(2014, 3, 25, 15, 12, 47, 0, time.UTC)
+	member := " ,V,1,W,2,Synced,NA\n"
+	for name, c := range map[string]struct {
+		out   string
+		check func(t *testing.T, g map[string]group)
+	}{
+		"the seed's sample": {rowsPlain, func(t *testing.T, g map[string]group) {
+			r := g["RCG.SVC1"]
+			require.Equal(t, primary, r.role)
+			require.Equal(t, "hp3par1.opensvc.com", r.target)
+			require.True(t, r.lastSync.at.Equal(at))
+			require.Equal(t, 5*time.Minute, r.period)
+			require.Equal(t, []string{"auto_recover", "over_per_alert"}, r.policies)
+			require.Equal(t, "Synced", r.members[0].sync)
+			require.True(t, r.members[0].last.at.Equal(at.Add(time.Second)))
+		}},
+		"header rows": {"Name,Target,Status,Role,Mode,Options\n" + strings.Replace(rowsPlain, "\n ,VV", "\n ,LocalVV,ID,RemoteVV,ID,SyncStatus,LastSyncTime\n ,VV", 1),
+			func(t *testing.T, g map[string]group) {
+				require.Len(t, g, 1)
+				require.Len(t, g["RCG.SVC1"].members, 1)
+			}},
+		"options of one word, no quotes": {"G,T,Started,Primary,Sync,auto_recover\n" + member, func(t *testing.T, g map[string]group) {
+			require.True(t, g["G"].has("auto_recover"))
+			require.True(t, g["G"].members[0].last.none())
+		}},
+		"empty options": {"G,T,Started,Primary,Sync,\n" + member, func(t *testing.T, g map[string]group) {
+			require.Empty(t, g["G"].policies)
+			require.Len(t, g["G"].members, 1)
+		}},
+		"no options column": {"G,T,Started,Primary,Sync\n" + member, func(t *testing.T, g map[string]group) { require.Len(t, g["G"].members, 1) }},
+		"commas without quotes": {"G,T,Stopped,Secondary,Periodic,Period 15m,auto_recover,auto_synchronize\n", func(t *testing.T, g map[string]group) {
+			require.Equal(t, 15*time.Minute, g["G"].period)
+			require.Len(t, g["G"].policies, 2)
+			require.True(t, g["G"].lastSync.none())
+		}},
+		"progress": {"G,T,Started,Primary-Rev,Periodic,\n ,V,1,W,2,Syncing (100%),2014-03-25 16:12:48 XYZ\n", func(t *testing.T, g map[string]group) {
+			m := g["G"].members[0]
+			require.Equal(t, "Syncing", m.sync)
+			require.Equal(t, 100, m.percent)
+			require.ErrorIs(t, m.last.err, ErrZone, "an unknown zone is never taken for UTC")
+			require.True(t, m.last.at.IsZero())
+			require.NotZero(t, m.last.wall)
+			require.Equal(t, primaryRev, g["G"].role)
+		}},
+		"a name that begins another": {"MYRCG,T,Started,Primary,Sync,\nMYRCG.r12345,T,Stopped,Secondary,Sync,\n", func(t *testing.T, g map[string]group) {
+			require.Equal(t, "Started", g["MYRCG"].status)
+			require.Equal(t, "Stopped", g["MYRCG.r12345"].status)
+		}},
+		"carriage returns": {strings.ReplaceAll(rowsPlain, "\n", "\r\n"), func(t *testing.T, g map[string]group) { require.Len(t, g["RCG.SVC1"].members, 1) }},
+		"no group at all":  {"", func(t *testing.T, g map[string]group) { require.Empty(t, g) }},
+		"a role from the future": {"G,T,Started,Tertiary,Sync,\n", func(t *testing.T, g map[string]group) {
+			r := g["G"].role
+			require.False(t, r.primary() || r.secondary())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, err := parseGroups(c.out, cet)
+			require.NoError(t, err)
+			c.check(t, g)
+		})
+	}
+}
+
+func TestParseGroupsRefuses(t *testing.T) {
+	for name, out := range map[string]string{
+		"an error below a normal header": "Name,Target,Status,Role,Mode,Options\nError: group matching nosuch does not exist on the system\n",
+		"a volume without a group":       " ,V,1,W,2,Synced,NA\n",
+		"a cut row":                      "G,T,Started\n",
+		"a cut volume":                   "G,T,Started,Primary,Sync,\n ,V,1,W\n",
+		"a group twice":                  "G,T,Started,Primary,Sync,\nG,T,Stopped,Primary,Sync,\n",
+		"too many sessions":              "Too many local CLI connections.\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseGroups(out, cet)
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestParseLinks(t *testing.T) {
+	l, err := parseLinks("Target,Node,Address,Status,Options\nhp3par2,0:3:1,192.0.2.20,Down,-\nhp3par2,1:3:1,192.0.2.21,Up\nreceive,0:3:1,receive,Up,-\n")
+	require.NoError(t, err)
+	up, known := listing{links: l}.linkUp("hp3par2")
+	require.True(t, up && known)
+	_, known = listing{links: l}.linkUp("elsewhere")
+	require.False(t, known)
+	up, known = listing{links: l[:1]}.linkUp("hp3par2")
+	require.True(t, !up && known)
+}
+
+func TestZones(t *testing.T) {
+	z, err := newZones(map[string]string{"IST": "+05:30"})
+	require.NoError(t, err)
+	require.True(t, z.parse("2026-10-09 22:07:07 IST").at.Equal(time.Date(2026, 10, 9, 16, 37, 7, 0, time.UTC)))
+	require.False(t, z.parse("2026-10-09 22:07:07 +0530").at.IsZero())
+	require.True(t, z.parse("2026-10-09 22:07:07").at.IsZero(), "no zone is no zone")
+	_, err = newZones(map[string]string{"X": "one hour"})
+	require.ErrorIs(t, err, ErrConfig)
+}
+
+func TestActRefusesForeignWords(t *testing.T) {
+	for _, bad := range []string{"", "-f", "a b", "a;b", "a\nb", "a`b", "$x", "a|b", "a&b", "a>b", `a"b`, "a\x00b"} {
+		_, err := act{op: opStop, group: bad}.cli()
+		require.ErrorIs(t, err, ErrArgument, "%q", bad)
+	}
+	line, err := act{op: opReverse, group: "MYRCG.r12345"}.cli()
+	require.NoError(t, err)
+	require.Equal(t, "setrcopygroup reverse -f -waittask MYRCG.r12345", line)
+}
+
+func FuzzParseGroups(f *testing.F) {
+	f.Add(rowsPlain)
+	f.Add("G,T,Started,Primary,Sync,\n ,V,1,W,2,Syncing (7%),NA\n")
+	f.Add("Error: no\n")
+	f.Fuzz(func(t *testing.T, out string) {
+		groups, err := parseGroups(out, cet)
+		if err != nil {
+			return
+		}
+		for name, g := range groups {
+			require.Equal(t, name, g.name)
+			require.NotEmpty(t, name)
+			for _, m := range g.members {
+				require.GreaterOrEqual(t, m.percent, -1)
+			}
+		}
+	})
+}
+
+func FuzzParseLinks(f *testing.F) {
+	f.Add("hp3par2,0:3:1,192.0.2.20,Down,-\n")
+	f.Fuzz(func(t *testing.T, out string) {
+		if _, err := parseLinks(out); err != nil {
+			require.NotEmpty(t, err.Error())
+		}
+	})
+}

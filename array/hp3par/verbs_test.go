@@ -1,0 +1,216 @@
+package hp3par_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/array/arraytest"
+	"github.com/ddsgo/ddsgo/array/hp3par"
+	"github.com/ddsgo/ddsgo/internal/report"
+	simulator "github.com/ddsgo/ddsgo/sim/hp3par"
+)
+
+// changes are the commands that a test made the arrays do, each with its array.
+func (b *bench) changes() []string {
+	var out []string
+	for _, e := range b.sim.Journal().Since(0) {
+		if len(e.Command) < 5 || e.Command[:4] == "show" || e.Command == "exit" || e.Command[:9] == "setclienv" {
+			continue
+		}
+		out = append(out, e.Array[:7]+" "+e.Command)
+	}
+	return out
+}
+
+func (b *bench) run(t *testing.T, g array.Goal) report.Summary {
+	t.Helper()
+	d := b.driver(t)
+	b.arrays[0].Forget()
+	b.arrays[1].Forget()
+	s, err := array.Run(t.Context(), d, g, array.Options{Resource: "svc1", Sleep: b.sleep})
+	require.NoError(t, err)
+	return s
+}
+
+// The relocation of OpenSVC's documentation, command for command.
+func TestRelocation(t *testing.T) {
+	b := newBench(t, "async", nil)
+	b.run(t, array.Goal{Verb: array.Update})
+	b.run(t, array.Goal{Verb: array.Start, Site: "site2"})
+	b.run(t, array.Goal{Verb: array.Resume})
+	require.Equal(t, []string{
+		"hp3par1 syncrcopy -w MYRCG",
+		"hp3par1 stoprcopygroup -f MYRCG",
+		"hp3par2 setrcopygroup reverse -f -waittask MYRCG.r12345",
+		"hp3par2 startrcopygroup MYRCG.r12345",
+	}, b.changes())
+	require.Empty(t, b.sim.Violations())
+}
+
+// With the first array gone, start alone is enough.
+func TestDisaster(t *testing.T) {
+	b := newBench(t, "async", nil)
+	require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "array_down", true))
+	s := b.run(t, array.Goal{Verb: array.Start, Site: "site2"})
+	require.Equal(t, report.ResultDone, s.Result)
+	require.Equal(t, []string{"hp3par2 setrcopygroup failover -f -waittask MYRCG.r12345"}, b.changes())
+}
+
+// What the Docker plug-in's documentation lets a person type.
+func TestFailoverAndBack(t *testing.T) {
+	b := newBench(t, "async", nil)
+	b.run(t, array.Goal{Verb: array.Failover, Site: "site2", Force: true})
+	b.run(t, array.Goal{Verb: array.Failback, Prepare: true, Discard: "site1"})
+	b.run(t, array.Goal{Verb: array.Failback, WritersStopped: true})
+	got := b.changes()
+	require.Equal(t, []string{
+		"hp3par1 stoprcopygroup -f MYRCG",
+		"hp3par2 setrcopygroup failover -f -waittask MYRCG.r12345",
+		"hp3par2 setrcopygroup recover -f -waittask MYRCG.r12345",
+	}, got[:3])
+	require.Equal(t, "hp3par2 setrcopygroup restore -f -waittask MYRCG.r12345", got[len(got)-1])
+	require.Empty(t, b.sim.Violations())
+}
+
+func TestRevertAndResumeAfterStart(t *testing.T) {
+	b := newBench(t, "async", nil)
+	require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "array_down", true))
+	b.run(t, array.Goal{Verb: array.Failover, Site: "site2"})
+	b.sim.ClearFaults("hp3par1.opensvc.com", "array_down")
+	b.run(t, array.Goal{Verb: array.Revert, Discard: "site2"})
+	got := b.changes()
+	require.Equal(t, "hp3par2 setrcopygroup reverse -f -waittask -stopgroups -local -current MYRCG.r12345", got[1])
+
+	b = newBench(t, "async", nil)
+	b.run(t, array.Goal{Verb: array.Start, Site: "site2"})
+	c := b.config()
+	c.ResumeAfterStart = true
+	d, err := hp3par.New(c)
+	require.NoError(t, err)
+	_, err = array.Run(t.Context(), d, array.Goal{Verb: array.Start, Site: "site1"}, array.Options{Resource: "svc1", Sleep: b.sleep})
+	require.NoError(t, err)
+	got = b.changes()
+	require.Equal(t, "hp3par1 startrcopygroup MYRCG", got[len(got)-1])
+}
+
+func (b *bench) status(t *testing.T, change func(*hp3par.Config)) report.Resource {
+	t.Helper()
+	c := b.config()
+	if change != nil {
+		change(&c)
+	}
+	d, err := hp3par.New(c)
+	require.NoError(t, err)
+	b.arrays[0].Forget()
+	b.arrays[1].Forget()
+	o, err := d.Observe(t.Context())
+	require.NoError(t, err)
+	return array.Report("svc1", d.Capabilities(), o, "site1", b.sim.Clock().Now())
+}
+
+func codes(r report.Resource) []string {
+	out := []string{}
+	for _, why := range r.Reasons {
+		out = append(out, why.Code)
+	}
+	return out
+}
+
+// Each rule of the status has its own code.
+func TestStatusReasons(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    string
+		group   func(*simulator.ScenarioGroup)
+		config  func(*hp3par.Config)
+		fault   func(t *testing.T, b *bench)
+		state   string
+		reasons []string
+	}{
+		"healthy":         {state: "up", reasons: []string{}},
+		"healthy sync":    {mode: "sync", state: "up", reasons: []string{}},
+		"stopped":         {group: func(g *simulator.ScenarioGroup) { g.State = "stopped" }, state: "warn", reasons: []string{"not_started", "not_synced"}},
+		"failsafe":        {group: func(g *simulator.ScenarioGroup) { g.State = "failsafe" }, state: "down", reasons: []string{"not_started", "not_started", "not_synced"}},
+		"wrong mode":      {config: func(c *hp3par.Config) { c.Mode = "sync" }, state: "warn", reasons: []string{"wrong_mode"}},
+		"no period":       {group: func(g *simulator.ScenarioGroup) { g.PeriodS = 0 }, state: "warn", reasons: []string{"no_period"}},
+		"no auto_recover": {group: func(g *simulator.ScenarioGroup) { g.Policies = nil }, state: "warn", reasons: []string{"no_auto_recover"}},
+		"too old":         {config: func(c *hp3par.Config) { c.MaxAge = 30 * time.Second }, state: "warn", reasons: []string{"too_old"}},
+		"absent":          {config: func(c *hp3par.Config) { c.Sites[1].Group = "MYRCG.r1" }, state: "down", reasons: []string{"absent"}},
+		"one array silent": {fault: func(t *testing.T, b *bench) {
+			require.NoError(t, b.sim.AddFault("hp3par2.opensvc.com", "mgmt_down", true))
+		}, state: "warn", reasons: []string{"unreachable"}},
+		"unknown zone": {fault: func(t *testing.T, b *bench) {
+			require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "timezone", "XYZ=+03:00"))
+		}, state: "warn", reasons: []string{"unknown_value"}},
+		"zone of the table": {fault: func(t *testing.T, b *bench) {
+			require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "timezone", "CET"))
+		},
+			config: func(c *hp3par.Config) { c.MaxAge = 10 * time.Minute }, state: "up", reasons: []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mode := c.mode
+			if mode == "" {
+				mode = "async"
+			}
+			b := newBench(t, mode, func(o *simulator.Options) {
+				if c.group != nil {
+					c.group(&o.Scenario.Groups[0])
+				}
+			})
+			if c.fault != nil {
+				c.fault(t, b)
+			}
+			r := b.status(t, c.config)
+			require.Equal(t, c.reasons, codes(r), "%+v", r.Reasons)
+			require.Equal(t, c.state, r.State)
+		})
+	}
+}
+
+// The driver sends no command that its allow-list does not name.
+func TestCommandsAreComplete(t *testing.T) {
+	b := newBench(t, "async", nil)
+	arraytest.Test(t, lab{b}, arraytest.Options{Quick: true})
+	allowed, err := b.driver(t).Commands("proxy")
+	require.NoError(t, err)
+	for _, e := range b.sim.Journal().Since(0) {
+		command := e.Command
+		if n := len(command) - len(" -csvtable -nohdtot"); n > 0 && command[n:] == " -csvtable -nohdtot" {
+			command = command[:n]
+		}
+		require.Contains(t, allowed, command)
+	}
+}
+
+// The suite over arrays that differ in what is not known of real ones: two settings each on a short
+// run, all combinations otherwise.
+func TestConformanceMatrix(t *testing.T) {
+	type variant struct {
+		name  string
+		fault map[string]any
+	}
+	variants := []variant{
+		{"autonomous restart", map[string]any{"autonomous_restart": true}},
+		{"old primary returns as Secondary-Rev, exit status always 0", map[string]any{"returning_role": "secondary-rev", "exit_zero": true}},
+		{"header rows, CET, clock ten minutes off", map[string]any{"header_rows": true, "timezone": "CET", "clock_offset_s": 600}},
+	}
+	if testing.Short() {
+		variants = variants[:2]
+	}
+	for _, v := range variants {
+		for _, mode := range []string{"async", "sync"} {
+			if testing.Short() && mode == "sync" {
+				continue
+			}
+			t.Run(v.name+", "+mode, func(t *testing.T) {
+				b := newBench(t, mode, nil)
+				for kind, value := range v.fault {
+					require.NoError(t, b.sim.AddFault("", kind, value))
+				}
+				conform(t, b, arraytest.Options{Quick: true})
+			})
+		}
+	}
+}
