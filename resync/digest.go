@@ -3,6 +3,7 @@ package resync
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -100,7 +101,7 @@ func work(ctx context.Context, dev io.ReaderAt, o Options, jobs <-chan job) erro
 		}
 		b := buf[:e.Len]
 		if n, err := dev.ReadAt(b, e.Off); n < len(b) {
-			if err == nil || err == io.EOF { //nolint:errorlint // io.ReaderAt returns it bare
+			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("read %v: %w", e, err)
