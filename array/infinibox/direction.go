@@ -277,10 +277,10 @@ func (d *Driver) keepStep(o array.Observation, g array.Goal, loser string) (arra
 		at = g.Baseline.At // the same name in every plan of a run
 	}
 	e := factsOf(o, loser).Entity
-	body := func(time string) (name, text string) {
-		name = e.Name + "-discarded-" + time
+	body := func(when string) (name, text string) {
+		name = e.Name + "-discarded-" + when
 		if d.cfg.Kind == KindGroup {
-			return name, fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote("-discarded-"+time))
+			return name, fmt.Sprintf(`{"name":%s,"parent_id":%d,"snap_suffix":%s}`, quote(name), e.ID, quote("-discarded-"+when))
 		}
 		return name, fmt.Sprintf(`{"name":%s,"parent_id":%d}`, quote(name), e.ID)
 	}

@@ -241,3 +241,19 @@ func TestSecondAddress(t *testing.T) {
 	b.must(array.Goal{Verb: array.Swap, Site: site2, WritersStopped: true})
 	require.Equal(t, site2, b.observe().Primary())
 }
+
+// TestStalledSync: the catching-up of a SYNC replica stalls; waiting for it ends, too.
+func TestStalledSync(t *testing.T) {
+	b := newBed(t)
+	b.config.Mode = infinibox.ModeSync
+	b.volume(0, "vol1", megabyte)
+	b.fault(0, "stalled_job", nil, 0)
+	b.must(array.Goal{Verb: array.Create})
+	s, err := b.run(array.Goal{Verb: array.Update})
+	require.ErrorContains(t, err, "STALLED")
+	require.Equal(t, 16, s.exit)
+	b.config.Mode = infinibox.ModeAsync
+	s, err = b.run(array.Goal{Verb: array.Create}) // a change of type waits for the first copy
+	require.ErrorContains(t, err, "STALLED")
+	require.Equal(t, 16, s.exit)
+}

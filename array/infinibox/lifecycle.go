@@ -229,6 +229,9 @@ func (d *Driver) planConform(o array.Observation, g array.Goal) (array.Plan, err
 		if err := d.linked(o, "the change of type"); err != nil {
 			return array.Plan{}, err
 		}
+		if err := d.stuck(g, p, r); err != nil {
+			return array.Plan{}, err
+		}
 		if r.initial() {
 			return array.Plan{Wait: progress(r), Authoritative: p}, nil
 		}

@@ -146,8 +146,8 @@ func (d *Driver) planCurrent(g array.Goal, site string, r *replica) (array.Plan,
 	if d.copied(g, site, r) {
 		return array.Plan{Reached: true, Authoritative: site}, nil
 	}
-	if r.stalled() && g.ObservedSince > maxStalled {
-		return array.Plan{}, &array.Error{Kind: array.KindArray, Site: site, Reason: fmt.Sprintf("the job of replica %d is STALLED", r.ID), Next: d.command("status")}
+	if err := d.stuck(g, site, r); err != nil {
+		return array.Plan{}, err
 	}
 	switch word(r.JobState) {
 	case "", "IDLE", "REPLICATING", "INITIALIZING", "PENDING", "STALLED":
@@ -158,6 +158,14 @@ func (d *Driver) planCurrent(g array.Goal, site string, r *replica) (array.Plan,
 		return array.Plan{Wait: progress(r), Authoritative: site}, nil
 	}
 	return steps(site, syncStep(site, r))
+}
+
+// stuck ends the wait for a job that does not move.
+func (d *Driver) stuck(g array.Goal, site string, r *replica) error {
+	if !r.stalled() || g.ObservedSince <= maxStalled {
+		return nil
+	}
+	return &array.Error{Kind: array.KindArray, Site: site, Reason: fmt.Sprintf("the job of replica %d is STALLED", r.ID), Next: d.command("status")}
 }
 
 // progress is what a run waits for while a job is under way.
@@ -190,6 +198,9 @@ func (d *Driver) copied(g array.Goal, site string, r *replica) bool {
 
 // planSynchronized waits for a SYNC replica to be equal.
 func (d *Driver) planSynchronized(g array.Goal, site string, r *replica) (array.Plan, error) {
+	if err := d.stuck(g, site, r); err != nil {
+		return array.Plan{}, err
+	}
 	switch word(r.SyncState) {
 	case wordSynchronized:
 		if !truth(r.AsyncMode) {
