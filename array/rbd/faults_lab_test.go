@@ -22,11 +22,14 @@ import (
 func TestFaults(t *testing.T) {
 	lab := newLab(t, ceph.Options{})
 	t.Run("bad input", func(t *testing.T) { badInput(t, lab) })
-	eachMode(t, func(t *testing.T, mode string) { pauseHolds(t, lab, mode) })
-	t.Run("writers", func(t *testing.T) { writersRefused(t, lab) })
-	t.Run("first copy", func(t *testing.T) { firstCopyRefused(t, lab) })
-	t.Run("daemon killed", func(t *testing.T) { daemonKilled(t, lab) })
-	t.Run("osd frozen", func(t *testing.T) { osdFrozen(t, lab) })
+	eachMode(t, func(t *testing.T, mode string) { long(t); pauseHolds(t, lab, mode) })
+	if testing.Short() { // the image that the cases after it use
+		newPair(t, lab, "pause-journal", rbd.ModeJournal).setup()
+	}
+	t.Run("writers", func(t *testing.T) { long(t); writersRefused(t, lab) })
+	t.Run("first copy", func(t *testing.T) { long(t); firstCopyRefused(t, lab) })
+	t.Run("daemon killed", func(t *testing.T) { long(t); daemonKilled(t, lab) })
+	t.Run("osd frozen", func(t *testing.T) { long(t); osdFrozen(t, lab) })
 	t.Run("peer's monitors dead", func(t *testing.T) { monitorsDead(t, lab) })
 }
 
@@ -65,7 +68,9 @@ func badInput(t *testing.T, lab *ceph.Lab) {
 		require.Contains(t, sum.Reason, c.words, name)
 		require.Equal(t, c.code, sum.ExitCode, name)
 		require.NotEmpty(t, sum.Next, name)
-		require.Less(t, time.Since(begin), 3*time.Second, "%s (a second on an idle machine)", name)
+		took := time.Since(begin)
+		t.Logf("%s: refused in %.1f s", name, took.Seconds())
+		require.Less(t, took, 15*time.Second, "%s (a second on an idle machine)", name)
 	}
 }
 
@@ -112,7 +117,7 @@ func writersRefused(t *testing.T, lab *ceph.Lab) {
 		_, err := lab.Primary.Rbd(t.Context(), "bench", "--io-type", "write", "--io-size", "4K", "--io-total", "200M", "--io-threads", "1", "--io-pattern", "rand", p.spec())
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return p.observe().Side(home).Writers == array.Yes }, 30*time.Second, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return p.observe().Side(home).Writers == array.Yes }, 2*time.Minute, 200*time.Millisecond)
 	sum, err := p.run(array.Goal{Verb: array.Swap, Site: away}, time.Minute)
 	require.Error(t, err)
 	require.Equal(t, report.ResultRefused, sum.Result)
@@ -152,14 +157,14 @@ func (p *pair) waitRunning() {
 	require.Eventually(p.t, func() bool {
 		o := p.observe()
 		return o.AllReachable() && o.Replication == array.Running
-	}, 3*time.Minute, time.Second)
+	}, 5*time.Minute, time.Second)
 }
 
 // daemonKilled: the pool's own health says OK; the driver does not.
 func daemonKilled(t *testing.T, lab *ceph.Lab) {
 	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
 	lab.Secondary.Kill(ceph.Mirror)
-	require.Eventually(t, func() bool { return p.observe().Replication == array.Stopped }, 2*time.Minute, time.Second)
+	require.Eventually(t, func() bool { return p.observe().Replication == array.Stopped }, 5*time.Minute, time.Second)
 	p.write4k(lab.Primary)
 	require.NoError(t, lab.Secondary.StartMirror())
 	p.waitRunning()
@@ -178,7 +183,7 @@ func osdFrozen(t *testing.T, lab *ceph.Lab) {
 	require.False(t, o.Side(away).Reachable)
 	require.Contains(t, o.Side(away).Error, rbd.ErrTimeout.Error())
 	require.True(t, o.Side(home).Reachable)
-	require.Less(t, took, 15*time.Second)
+	require.Less(t, took, 40*time.Second)
 	p.waitRunning()
 	p.must(array.Goal{Verb: array.Update})
 	p.identical()
@@ -190,7 +195,7 @@ func monitorsDead(t *testing.T, lab *ceph.Lab) {
 	lab.Secondary.Kill()
 	begin := time.Now()
 	o := p.observe()
-	require.Less(t, time.Since(begin), 12*time.Second)
+	require.Less(t, time.Since(begin), 40*time.Second)
 	require.False(t, o.Side(away).Reachable)
 	require.Contains(t, o.Side(away).Error, rbd.ErrUnreachable.Error())
 	require.Equal(t, home, o.Primary())

@@ -33,7 +33,7 @@ func newLeg(t *testing.T) *leg {
 	if err := ceph.Check(); err != nil {
 		t.Skip(err)
 	}
-	lab, err := ceph.Up(t.Context(), ceph.Options{})
+	lab, err := ceph.Up(t.Context(), ceph.Options{NoMirror: testing.Short()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lab.Close()) })
 	l := &leg{t: t, lab: lab, dir: t.TempDir(), bin: filepath.Join(t.TempDir(), "ddsgo")}
@@ -91,7 +91,11 @@ func TestLegsOnRealClusters(t *testing.T) {
 	require.NoError(t, os.WriteFile(base, content, 0o600))
 	require.NoError(t, os.Truncate(base, 128<<20))
 	l.rbd(p, "import", "--no-progress", base, "volumes/src")
-	for _, snap := range []string{"a", "b", "c", "d"} {
+	snaps := []string{"a", "b", "c", "d"}
+	if testing.Short() {
+		snaps = snaps[:2]
+	}
+	for _, snap := range snaps {
 		l.rbd(p, "snap", "create", "--no-progress", "volumes/src@"+snap)
 		switch snap {
 		case "a":
@@ -117,6 +121,14 @@ func TestLegsOnRealClusters(t *testing.T) {
 	head := func() []byte { return l.rbd(s, "export", "--no-progress", "volumes/dst", "-") }
 	merge := func(file string) []string {
 		return append([]string{"merge", "--dest", "rbd:volumes/dst", file}, l.to...)
+	}
+
+	if testing.Short() {
+		t.Log("left out with -short (make lab-rbd-full): rbd -> file, file -> rbd, resizes, cut and killed merges, foreign writers, a mirrored target")
+		l.run(merge(extract("", "a"))...)
+		l.run(merge(extract("a", "b"))...)
+		l.same(snap("b"), head(), "rbd -> rbd")
+		return
 	}
 
 	// rbd -> file, the LVM end of a leg where there is no device-mapper
@@ -191,21 +203,21 @@ func (l *leg) foreign(merge func(string) []string) {
 	require.Eventually(t, func() bool {
 		out, err := s.Rbd(t.Context(), "status", "volumes/dst", "--format", "json")
 		return err == nil && strings.Contains(string(out), "address")
-	}, 20*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 	l.refused(failure.CodeRefused, "in use", merge(file)...)
 	stop()
 	<-done
 	require.Eventually(t, func() bool { // the watch of a killed client lasts 30 s
 		out, err := s.Rbd(t.Context(), "status", "volumes/dst", "--format", "json")
 		return err == nil && !strings.Contains(string(out), "address")
-	}, time.Minute, time.Second)
+	}, 3*time.Minute, time.Second)
 	out, err := l.command(merge(file)...).CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, failure.CodeRefused, ceph.ExitCode(err), "%s", out)
 
 	l.rbd(p, "create", "volumes/mirrored", "--size", "160M")
 	l.rbd(p, "mirror", "image", "enable", "volumes/mirrored", "snapshot")
-	require.Eventually(t, func() bool { _, err := s.Rbd(t.Context(), "info", "volumes/mirrored"); return err == nil }, time.Minute, time.Second)
+	require.Eventually(t, func() bool { _, err := s.Rbd(t.Context(), "info", "volumes/mirrored"); return err == nil }, 3*time.Minute, time.Second)
 	l.refused(failure.CodeRefused, "non-primary", append([]string{"merge", "--dest", "rbd:volumes/mirrored", "--force-base", file}, l.to...)...)
 	l.refused(failure.CodeRefused, "no such pool", append([]string{"merge", "--dest", "rbd:nopool/x", file}, l.to...)...)
 }
