@@ -22,6 +22,7 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newArrayCommand(g, s),
 		newConfigCommand(g, s),
 		newServeCommand(g, s),
+		newProxyCommand(s),
 		newRecoverCommand(g, s),
 		newExtractCommand(g, s),
 		newMergeCommand(g, s),
