@@ -205,13 +205,18 @@ func (s *source) finishRotation(ctx context.Context, lv lvm.LV, op state.Operati
 	if err != nil {
 		return err
 	}
+	if err := s.pruneSets(); err != nil {
+		return err
+	}
+	return s.publish(ctx, op.To)
+}
+
+// pruneSets drops old changed sets, and what killed runs left of theirs.
+func (s *source) pruneSets() error {
 	var needed []string
 	for _, l := range s.doc.Legs {
 		needed = append(needed, l.ChangedSets...)
 	}
 	slices.Sort(needed)
-	if err := s.vol.Sets().Prune(needed...); err != nil {
-		return err
-	}
-	return s.publish(ctx, op.To)
+	return s.vol.Sets().Prune(needed...)
 }

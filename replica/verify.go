@@ -239,6 +239,9 @@ func (v *verification) repair(ctx context.Context) error {
 		return err
 	}
 	v.rep.Repair = &sent
+	if err := v.s.pruneSets(); err != nil {
+		return err
+	}
 	if err := v.s.probe(ctx); err != nil {
 		return err
 	}
