@@ -48,7 +48,7 @@ var _ arraytest.Remaker = (*pairLab)(nil)
 func (l *pairLab) Remake(context.Context) error {
 	l.remakes++
 	if l.remakes > 1 {
-		lab.Run(l.t, "lvm", "lvremove", "--force", l.src.Name, l.dst.Name)
+		lab.Run(l.t, "lvm", "lvremove", "--yes", "--force", l.src.Name, l.dst.Name)
 		l.src.LV(l.t, "app-data", pairBytes)
 		l.dst.LV(l.t, "appdata", pairBytes)
 	}
