@@ -46,6 +46,10 @@ type Lab struct {
 	spawner *spawner
 }
 
+func defaultRoot() string {
+	return filepath.Join(os.TempDir(), "ddsgo-ceph-lab-"+strconv.Itoa(os.Geteuid()))
+}
+
 // Check says whether this machine can run a lab.
 func Check() error {
 	if os.Geteuid() != 0 {
@@ -65,7 +69,7 @@ func Up(ctx context.Context, opt Options) (*Lab, error) {
 		return nil, err
 	}
 	if opt.Root == "" {
-		opt.Root = filepath.Join(os.TempDir(), "ddsgo-ceph-lab-"+strconv.Itoa(os.Geteuid()))
+		opt.Root = defaultRoot()
 	}
 	if opt.OSDBytes == 0 {
 		opt.OSDBytes = DefaultOSDBytes

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +46,7 @@ func takePlace(root string) (*place, error) {
 	if p.lock, err = lockFile(filepath.Join(dir, lockName)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := p.takePorts(root); err != nil {
+	if err := p.takePorts(); err != nil {
 		return nil, errors.Join(err, p.leave(true))
 	}
 	if err := p.startReaper(); err != nil {
@@ -87,16 +88,38 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-func (p *place) takePorts(root string) error {
+// takePorts takes the first range that no lab of this machine holds and no monitor's port of which is
+// in use. Ports belong to the machine and not to a root: the locks are in the default root.
+func (p *place) takePorts() error {
+	if err := os.MkdirAll(defaultRoot(), 0o700); err != nil {
+		return fmt.Errorf("ceph lab: %w", err)
+	}
 	for i := range portRanges {
-		f, err := lockFile(filepath.Join(root, fmt.Sprintf("ports-%02d", i)))
+		f, err := lockFile(filepath.Join(defaultRoot(), fmt.Sprintf("ports-%02d", i)))
 		if err != nil {
 			continue
 		}
-		p.portLock, p.port = f, firstPort+i*portsPerLab
+		port := firstPort + i*portsPerLab
+		if !portsFree(port) {
+			_ = f.Close()
+			continue
+		}
+		p.portLock, p.port = f, port
 		return nil
 	}
 	return ErrNoPorts
+}
+
+// portsFree tries the ports of both clusters' monitors, which cannot move to others as daemons can.
+func portsFree(port int) bool {
+	for _, at := range []int{port, port + 1, port + portsPerLab/2, port + portsPerLab/2 + 1} {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", at)) //nolint:noctx // binds at once or not at all
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
 }
 
 // reaperScript waits until its input ends, that is until the owner has closed the pipe or died.
