@@ -65,7 +65,7 @@ func (s *source) adopt(ctx context.Context, opt SyncOptions) error {
 }
 
 func (s *source) cannotAdopt(err error) error {
-	return failure.With(failure.CodeNeedFull, s.leg.Resource, "the pair of OpenSVC cannot be adopted", "ddsgo full "+s.leg.Resource+" --overwrite, or correct "+s.leg.OpenSVCState+" on both ends", err)
+	return failure.With(failure.CodeNeedFull, s.leg.Resource, "the pair of OpenSVC cannot be adopted", "ddsgo resync "+s.leg.Resource+", or correct "+s.leg.OpenSVCState+" on both ends", err)
 }
 
 // farOpenSVC reads the target's state file by sftp.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -349,4 +350,28 @@ func TestSetsArePruned(t *testing.T) {
 	require.Empty(t, left)
 	_, err = os.Stat(w.dir)
 	require.NoError(t, err)
+}
+
+// TestResyncAdopts: a pair that OpenSVC kept, whose two ends name different snapshots, so that
+// a sync cannot adopt it.
+func TestResyncAdopts(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	osvc := filepath.Join(w.dir, "osvc.state")
+	w.leg = func(l *Leg) { l.OpenSVCState = osvc }
+	_, err := (&lvm.LVM{Runner: w.src}).CreateSnapshot(context.Background(), w.origin(), lvm.SnapshotSpec{Name: "data_osvc_snap1", Size: 1 << 20})
+	require.NoError(t, err)
+	w.put(w.dst, targetPath, 0, w.content(w.src, sourcePath))
+	w.change()
+	require.NoError(t, state.WriteOpenSVC(osvc, state.OpenSVC{Time: time.Unix(1_700_000_000, 0), UUID: "another-snapshot"}))
+	_, err = w.run(w.start(nil), doSync)
+	code, _ := failure.CodeOf(err)
+	require.Equal(t, failure.CodeNeedFull, code, "%v", err)
+	differ := w.differing()
+	rep, err := w.resync(ResyncOptions{})
+	require.NoError(t, err)
+	require.Equal(t, differ, rep.Compared.DifferingBytes)
+	require.NoError(t, w.settled())
+	now, err := state.ReadOpenSVC(osvc)
+	require.NoError(t, err)
+	require.Equal(t, w.snap1().UUID, now.UUID, "the agent's file names the new snapshot")
 }
