@@ -26,6 +26,7 @@ const (
 	opReverse  = "reverse"
 	opRevert   = "revert"  // roles on this array only
 	opNatural  = "natural" // natural direction on this array only
+	opRemove   = "remove"  // the group on both arrays; the volumes stay
 )
 
 // templates are the command lines of operations; {x} is replaced by act.with["x"], {g} by
@@ -42,6 +43,7 @@ var templates = map[string]string{
 	opReverse:  "setrcopygroup reverse -f -waittask {g}",
 	opRevert:   "setrcopygroup reverse -f -waittask -stopgroups -local -current {g}",
 	opNatural:  "setrcopygroup reverse -f -waittask -natural -local {g}",
+	opRemove:   "removercopygroup -f {g}",
 }
 
 // plainWord is what may stand in a command line without quotes: no blank, and nothing that any

@@ -65,7 +65,7 @@ func (d *Driver) Capabilities() array.Capabilities {
 	return array.Capabilities{
 		Driver: "hp3par", Mode: d.c.Mode, Sites: []string{d.c.Sites[0].Name, d.c.Sites[1].Name}, MaxAge: d.c.MaxAge,
 		Verbs: []array.Verb{
-			array.Update, array.Break, array.Resume, array.Swap, array.Failover, array.Failback, array.Start, array.Revert,
+			array.Update, array.Break, array.Resume, array.Swap, array.Failover, array.Failback, array.Start, array.Revert, array.Delete,
 		},
 	}
 }
@@ -133,5 +133,5 @@ func (d *Driver) Commands(method string) ([]string, error) {
 
 // groupOps are the operations that the replication verbs use.
 func groupOps() []string {
-	return []string{opStart, opStop, opStopPeer, opSync, opFailover, opRecover, opRestore, opRestore0, opReverse, opRevert, opNatural}
+	return []string{opStart, opStop, opStopPeer, opSync, opFailover, opRecover, opRestore, opRestore0, opReverse, opRevert, opNatural, opRemove}
 }

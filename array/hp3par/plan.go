@@ -69,6 +69,9 @@ func steps(from string, s ...array.Step) (array.Plan, error) {
 // Plan implements array.Driver.
 func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	v := view{o, d, g}
+	if g.Verb == array.Delete && v.absent() {
+		return reached()
+	}
 	if err := v.usable(); err != nil {
 		return array.Plan{}, err
 	}
@@ -97,6 +100,8 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 		return v.failback()
 	case array.Revert:
 		return v.revert()
+	case array.Delete:
+		return v.remove()
 	}
 	return array.Plan{}, array.Unsupported("", "%s", g.Verb)
 }
@@ -533,5 +538,32 @@ func (v view) revertFrom(site string) (array.Plan, error) {
 		give.GrantsWrite = peer
 		p.Steps = append(p.Steps, give)
 	}
+	return p, nil
+}
+
+// absent says that both arrays were read and neither has the group.
+func (v view) absent() bool {
+	for _, s := range v.Sides {
+		if !s.Reachable || s.Role != array.RoleNone {
+			return false
+		}
+	}
+	return true
+}
+
+// remove ends replication: the group goes, the volumes of both sides stay.
+func (v view) remove() (array.Plan, error) {
+	from, to, err := v.direction()
+	if err != nil {
+		return array.Plan{}, err
+	}
+	if err := v.linked(to); err != nil {
+		return array.Plan{}, err
+	}
+	p := array.Plan{Authoritative: from}
+	if v.started(from) {
+		p.Steps = append(p.Steps, v.step(from, opStop, "stop replication"))
+	}
+	p.Steps = append(p.Steps, v.step(from, opRemove, "remove the group from both arrays"))
 	return p, nil
 }

@@ -96,6 +96,17 @@ func TestRevertAndResumeAfterStart(t *testing.T) {
 	require.Equal(t, "hp3par1 startrcopygroup MYRCG", got[len(got)-1])
 }
 
+// Delete ends replication and keeps the volumes.
+func TestDelete(t *testing.T) {
+	b := newBench(t, "async", nil)
+	b.run(t, array.Goal{Verb: array.Delete})
+	require.Equal(t, []string{"hp3par1 stoprcopygroup -f MYRCG", "hp3par1 removercopygroup -f MYRCG"}, b.changes())
+	require.Equal(t, report.ResultNothingToDo, b.run(t, array.Goal{Verb: array.Delete}).Result)
+	require.Equal(t, []string{"absent", "absent", "not_started"}, codes(b.status(t, nil)))
+	_, err := lab{b}.Read(t.Context(), "site2")
+	require.NoError(t, err, "the volumes stay")
+}
+
 func (b *bench) status(t *testing.T, change func(*hp3par.Config)) report.Resource {
 	t.Helper()
 	c := b.config()

@@ -189,6 +189,9 @@ func requestOf(a act) (request, error) {
 	case opRestore0:
 		return post(10, func(g group) bool { return !g.role.primary() }, "skipStart"), nil
 	}
+	if a.op == opRemove {
+		return request{http.MethodDelete, path + "?keepSnap=false", nil, nil}, nil
+	}
 	return request{}, fmt.Errorf("%w: operation %q has no form in the WSAPI; use method ssh for this array", ErrConfig, a.op)
 }
 
@@ -197,6 +200,9 @@ func (w *webServices) text(a act) (string, error) {
 	r, err := requestOf(a)
 	if err != nil {
 		return "", err
+	}
+	if r.body == nil {
+		return r.method + " /api/v1" + r.path, nil
 	}
 	return fmt.Sprintf("%s /api/v1%s action=%v", r.method, r.path, r.body["action"]), nil
 }
@@ -209,7 +215,11 @@ func (w *webServices) do(ctx context.Context, a act) error {
 		return err
 	}
 	return w.with(ctx, func(s *session) error {
-		if err := s.call(ctx, r.method, r.path, r.body, nil); err != nil {
+		var body any
+		if r.body != nil {
+			body = r.body
+		}
+		if err := s.call(ctx, r.method, r.path, body, nil); err != nil {
 			return err
 		}
 		if a.op == opRevert {
