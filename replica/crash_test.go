@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,11 +10,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 )
 
@@ -48,6 +52,8 @@ func scenarios() []scenario {
 		{"resend after a cut", false, func(w *world) { copied(w); w.interrupted(doSync, 5); w.change() }, once(doSync), doSync},
 		{"resend after a cut, direct", true, func(w *world) { copied(w); w.interrupted(doSync, 5); w.change() }, once(doSync), doSync},
 		{"target ahead (lost answer)", false, func(w *world) { copied(w); w.lostAnswer(); w.change() }, once(doSync), doSync},
+		{"recovery: killed lvcreate, origin suspended", false, func(w *world) { copied(w); w.suspended() }, once(doSync), doSync},
+		{"recovery: half applied journal", false, func(w *world) { copied(w); w.halfApplied(); w.change() }, once(doSync), doSync},
 		{"two syncs in a row", false, copied, func(w *world, e *ends) error {
 			if _, err := w.run(e, doSync); err != nil {
 				return err
@@ -79,6 +85,41 @@ func (w *world) lostAnswer() {
 	require.NoError(w.t, err)
 	require.Equal(w.t, string(state.KindClean), now.Condition)
 	require.EqualValues(w.t, 2, now.Generation.Seq, "the target is one ahead")
+}
+
+// suspended is a sync that was killed inside lvcreate, while the origin was suspended.
+func (w *world) suspended() {
+	l := &lvm.LVM{Runner: w.src}
+	defer func() { w.step = nil }()
+	for n := range 40 {
+		w.step = func(text string) {
+			if strings.HasPrefix(text, "snapshot ") {
+				w.src.CrashAt(n + 1)
+			}
+		}
+		_, err := w.run(w.start(nil), doSync)
+		require.Error(w.t, err)
+		w.restart(nil, nil)
+		info, err := l.DM().Info(context.Background(), lvm.DMName("vg0", "data"))
+		require.NoError(w.t, err)
+		if info.Suspended {
+			return
+		}
+	}
+	w.t.Fatal("no kill left the origin suspended")
+}
+
+// halfApplied is a target that was killed in the middle of writing its journal.
+func (w *world) halfApplied() {
+	before := w.copyNow()
+	for n := range 50 {
+		_, _ = w.run(w.start(&point{"target", layerDevice, n, killInside}), doSync)
+		w.remember()
+		if r, err := w.probe(); err == nil && r.Condition == string(state.KindApplying) && !bytes.Equal(before, w.copyNow()) {
+			return
+		}
+	}
+	w.t.Fatal("no kill left a journal half applied")
 }
 
 // fatesOf lists what can happen at a layer. "After" an operation is "before" the next one,
