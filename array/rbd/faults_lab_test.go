@@ -3,6 +3,7 @@
 package rbd_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,9 @@ func TestFaults(t *testing.T) {
 	t.Run("bad input", func(t *testing.T) { badInput(t, lab) })
 	eachMode(t, func(t *testing.T, mode string) { long(t); pauseHolds(t, lab, mode) })
 	if testing.Short() { // the image that the cases after it use
-		newPair(t, lab, "pause-journal", rbd.ModeJournal).setup()
+		p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+		p.makeImage(4)
+		p.must(array.Goal{Verb: array.Setup})
 	}
 	t.Run("writers", func(t *testing.T) { long(t); writersRefused(t, lab) })
 	t.Run("first copy", func(t *testing.T) { long(t); firstCopyRefused(t, lab) })
@@ -111,44 +114,62 @@ func (p *pair) imageID(c *ceph.Cluster) string {
 
 // writersRefused: a client that has the image open stops a swap, before anything is done.
 func writersRefused(t *testing.T, lab *ceph.Lab) {
-	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
-	done := make(chan error, 1)
-	go func() {
-		_, err := lab.Primary.Rbd(t.Context(), "bench", "--io-type", "write", "--io-size", "4K", "--io-total", "200M", "--io-threads", "1", "--io-pattern", "rand", p.spec())
-		done <- err
+	p := newPair(t, lab, "open", rbd.ModeJournal)
+	p.setup()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { // opens the image for writing, leaves no journal to replay, and lasts until it is stopped
+		defer close(done)
+		_, _ = lab.Primary.Rbd(ctx, "bench", "--io-type", "read", "--io-size", "4K", "--io-total", "1T", "--io-threads", "1", "--io-pattern", "rand", p.spec())
 	}()
+	defer func() { stop(); <-done }()
 	require.Eventually(t, func() bool { return p.observe().Side(home).Writers == array.Yes }, 2*time.Minute, 200*time.Millisecond)
 	sum, err := p.run(array.Goal{Verb: array.Swap, Site: away}, time.Minute)
 	require.Error(t, err)
 	require.Equal(t, report.ResultRefused, sum.Result)
 	require.Equal(t, home, p.observe().Primary())
-	<-done
 }
 
-// firstCopyRefused: the source dies in the middle of the first copy.
+// firstCopyRefused: source and daemon die in the middle of the first copy. The daemon is killed as soon
+// as it has made the peer's image; a copy of that size takes longer than to see that, on any machine.
 func firstCopyRefused(t *testing.T, lab *ceph.Lab) {
 	p := newPair(t, lab, "first", rbd.ModeJournal)
 	p.makeImage(512)
-	p.must(array.Goal{Verb: array.Setup})
+	seen := make(chan bool, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			if _, err := lab.Secondary.Rbd(t.Context(), "info", p.spec()); err == nil {
+				lab.Secondary.Kill(ceph.Mirror)
+				seen <- true
+				return
+			}
+		}
+		seen <- false
+	}()
+	_, err := p.run(array.Goal{Verb: array.Setup}, 3*time.Minute)
+	t.Logf("setup beside the death of the daemon: %v", err) // may need the daemon, or not
+	require.True(t, <-seen)
 	lab.Primary.Kill()
-	defer mend(t, lab)
+	defer p.mend()
 	o := p.observe()
 	t.Logf("target: %v", o.Side(away).Native["description"])
-	sum, err := p.run(array.Goal{Verb: array.Failover, Site: away}, time.Minute)
+	var sum report.Summary
+	sum, err = p.run(array.Goal{Verb: array.Failover, Site: away}, time.Minute)
 	require.Error(t, err)
 	require.Equal(t, report.ResultRefused, sum.Result)
 	require.Contains(t, sum.Reason, "first copy")
 	require.Equal(t, array.RoleSecondary, p.observe().Side(away).Role)
 }
 
-// mend brings the primary cluster and both daemons back and waits until they serve.
-func mend(t *testing.T, lab *ceph.Lab) {
-	require.NoError(t, lab.Primary.Start(t.Context()))
-	lab.Secondary.Kill(ceph.Mirror) // it may hang on what died
-	require.NoError(t, lab.StartMirrors())
-	p := newPair(t, lab, "pause-journal", rbd.ModeJournal)
+// mend brings the primary cluster and both daemons back; the first copy that was cut off is then made.
+func (p *pair) mend() {
+	p.t.Helper()
+	require.NoError(p.t, p.lab.Primary.Start(p.t.Context()))
+	p.lab.Secondary.Kill(ceph.Mirror) // it may hang on what died
+	require.NoError(p.t, p.lab.StartMirrors())
 	p.waitRunning()
 	p.must(array.Goal{Verb: array.Update})
+	p.identical()
 }
 
 // waitRunning waits for daemons that have just been started.
