@@ -47,7 +47,7 @@ func (d *Driver) Capabilities() array.Capabilities {
 			array.Failback: "the way back of LVM legs is not built yet: copy back with a resource in the other direction and ddsgo full",
 			array.Start:    "LVM legs know failover",
 			array.Revert:   "a failed-over LVM leg cannot be reverted: copy back with ddsgo full",
-			array.Resync:   "not built yet: ddsgo full NAME --overwrite",
+			array.Resync:   "for LVM legs it is a verb of its own: ddsgo resync NAME",
 			array.Create:   "the first copy of an LVM leg is made by ddsgo full NAME",
 		}}
 	if d.AtTarget {
