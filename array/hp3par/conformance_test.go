@@ -171,7 +171,7 @@ func conform(t *testing.T, b *bench, o arraytest.Options) {
 func TestConformance(t *testing.T) {
 	for _, mode := range []string{"async", "sync"} {
 		t.Run(mode, func(t *testing.T) {
-			conform(t, newBench(t, mode, nil), arraytest.Options{Quick: testing.Short(), Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
+			conform(t, newBench(t, mode, nil), arraytest.Options{Quick: os.Getenv("DDSGO_FULL") == "", Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
 		})
 	}
 }

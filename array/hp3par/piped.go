@@ -2,6 +2,7 @@ package hp3par
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -68,7 +69,8 @@ func (s *shell) converse(ctx context.Context, input string) (string, int, error)
 		s.drop(c)
 		return "", 0, &silence{context.Cause(ctx), false}
 	}
-	if exit, ok := err.(*ssh.ExitError); ok {
+	var exit *ssh.ExitError
+	if errors.As(err, &exit) {
 		return text, exit.ExitStatus(), nil
 	}
 	if err != nil {

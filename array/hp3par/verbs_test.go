@@ -1,6 +1,7 @@
 package hp3par_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -207,12 +208,12 @@ func TestConformanceMatrix(t *testing.T) {
 		{"old primary returns as Secondary-Rev, exit status always 0", map[string]any{"returning_role": "secondary-rev", "exit_zero": true}},
 		{"header rows, CET, clock ten minutes off", map[string]any{"header_rows": true, "timezone": "CET", "clock_offset_s": 600}},
 	}
-	if testing.Short() {
+	if os.Getenv("DDSGO_FULL") == "" {
 		variants = variants[:2]
 	}
 	for _, v := range variants {
 		for _, mode := range []string{"async", "sync"} {
-			if testing.Short() && mode == "sync" {
+			if os.Getenv("DDSGO_FULL") == "" && mode == "sync" {
 				continue
 			}
 			t.Run(v.name+", "+mode, func(t *testing.T) {

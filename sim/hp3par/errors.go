@@ -58,10 +58,6 @@ func errOnlyPrimary(name string) *opError {
 	return refuse(9002, http.StatusForbidden, "Operation on group %s should be performed only on the primary side", name)
 }
 
-func errOnlySecondary(name string) *opError {
-	return refuse(9003, http.StatusForbidden, "Operation on group %s should be performed only on the secondary side", name)
-}
-
 func errGroupBusy(name string) *opError {
 	return refuse(9004, http.StatusForbidden, "Group %s is currently busy, the operation could be retried later", name)
 }

@@ -37,13 +37,12 @@ type World struct {
 }
 
 type cluster struct {
-	name     string
-	down     bool // no monitor answers
-	daemon   bool // its rbd-mirror runs
-	daemons  int  // how many it has, if more than one
-	pools    map[string]*pool
-	users    map[string]bool
-	deadKeys bool
+	name    string
+	down    bool // no monitor answers
+	daemon  bool // its rbd-mirror runs
+	daemons int  // how many it has, if more than one
+	pools   map[string]*pool
+	users   map[string]bool
 }
 
 type pool struct {

@@ -91,7 +91,7 @@ func runExtractRBD(ctx context.Context, g *globals, s streams, o extractOptions)
 	if err != nil {
 		return rbdError(img, err)
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // read only
 	kind := stream.KindDelta
 	if src.Full {
 		kind = stream.KindFull

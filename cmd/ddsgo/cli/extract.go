@@ -108,7 +108,7 @@ func runExtract(ctx context.Context, g *globals, s streams, o extractOptions) er
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // read only
 	if o.dryRun {
 		return o.plan(g, s, src)
 	}

@@ -184,7 +184,7 @@ func (x *extractSource) readTable(ctx context.Context, path string) error {
 	if err != nil {
 		return openFailure(path, "exception store", err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }() // read only
 	opt := cow.Options{VolumeSize: x.disk.Size(), Settle: settleTime}
 	if x.older != nil {
 		if err := x.older.expect(ctx, store, &opt); err != nil {

@@ -82,7 +82,7 @@ func inspect(ctx context.Context, g *globals, s streams, path string) (*finding,
 	if err != nil {
 		return nil, openFailure(path, "file", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // read only
 	head := make([]byte, min(16, d.Size()))
 	if _, err := d.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, failure.With(failure.CodeFailure, path, "cannot be read", "", err)

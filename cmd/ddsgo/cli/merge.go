@@ -112,7 +112,7 @@ func runMerge(ctx context.Context, g *globals, s streams, o mergeOptions) error 
 		return err
 	}
 	defer unlock()
-	defer m.dev.Close()
+	defer func() { _ = m.dev.Close() }() // read only, or closed before with its error
 	tx, err := m.admitDelta()
 	if err != nil {
 		return err

@@ -149,7 +149,7 @@ func runProxy(ctx context.Context, s streams, o proxyOptions) error {
 	}
 	log := slog.New(slog.NewTextHandler(p.errors, nil))
 	p.server = proxy.New(c, r, p.access, log)
-	l, err := net.Listen("tcp", o.listen)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", o.listen)
 	if err != nil {
 		return failure.With(failure.CodeFailure, "proxy", "cannot listen", "", err)
 	}
