@@ -131,14 +131,15 @@ func writersRefused(t *testing.T, lab *ceph.Lab) {
 }
 
 // firstCopyRefused: source and daemon die in the middle of the first copy. The daemon is killed as soon
-// as it has made the peer's image; a copy of that size takes longer than to see that, on any machine.
+// as it has made the snapshot that it copies into; a copy of that size takes longer than to see that.
 func firstCopyRefused(t *testing.T, lab *ceph.Lab) {
 	p := newPair(t, lab, "first", rbd.ModeJournal)
 	p.makeImage(512)
 	seen := make(chan bool, 1)
 	go func() {
 		for t.Context().Err() == nil {
-			if _, err := lab.Secondary.Rbd(t.Context(), "info", p.spec()); err == nil {
+			out, err := lab.Secondary.Rbd(t.Context(), "snap", "ls", "--all", "--format", "json", p.spec())
+			if err == nil && strings.Contains(string(out), `".rbd-mirror.`) {
 				lab.Secondary.Kill(ceph.Mirror)
 				seen <- true
 				return
