@@ -29,6 +29,7 @@ func Compare(ctx context.Context, r io.Reader, w Writer, dev io.ReaderAt, o Opti
 		return Result{}, err
 	}
 	o.Stop = nil // the serving end decides
+	callers := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	g, gctx := errgroup.WithContext(ctx)
@@ -41,7 +42,7 @@ func Compare(ctx context.Context, r io.Reader, w Writer, dev io.ReaderAt, o Opti
 	if errors.Is(readers, errEnough) { // they were ahead of a peer that stopped
 		readers = nil
 	}
-	return c.res, cause(err, readers)
+	return c.res, cancelled(callers, cause(err, readers))
 }
 
 // errEnough stops this end's readers when the exchange is over.

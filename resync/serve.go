@@ -15,13 +15,22 @@ func Serve(ctx context.Context, r io.Reader, w Writer, dev io.ReaderAt, o Option
 	if err := o.Validate(); err != nil {
 		return 0, err
 	}
+	callers := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	g, gctx := errgroup.WithContext(ctx)
 	s := &serving{link: link{r: r, w: w}, o: o, reached: o.Range.Off}
 	err = s.run(gctx, windows(gctx, g, dev, o))
 	cancel(err) // readers that nobody waits for
-	return s.reached, cause(err, g.Wait())
+	return s.reached, cancelled(callers, cause(err, g.Wait()))
+}
+
+// cancelled names the caller's own cancellation, whichever of its consequences came first.
+func cancelled(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return errors.Join(context.Cause(ctx), err)
 }
 
 // cause prefers why this end gave up to the cancellations that follow from it.

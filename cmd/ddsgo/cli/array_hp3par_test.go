@@ -40,7 +40,7 @@ func TestStartAllRelocatesTwentyGroups(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(y.String()), 0o600))
 	ddsgo := func(args ...string) (int, string) {
 		var out, errs bytes.Buffer
-		code := Main(append([]string{"ddsgo", "--config", path}, args...), strings.NewReader(""), &out, &errs)
+		code := Main(append([]string{"ddsgo", "--config", path, "--state-dir", filepath.Join(dir, "state")}, args...), strings.NewReader(""), &out, &errs)
 		return code, out.String() + errs.String()
 	}
 	code, text := ddsgo("start", "--all", "--site", "site2")
