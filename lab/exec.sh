@@ -28,7 +28,7 @@ failed=0 passed=0
 while IFS=$'\t' read -r bin pkg tests; do
 	echo "=== lab: $pkg"
 	start=$SECONDS
-	if ! (cd "$pkg" && exec "$bin" -test.run "$tests" -test.timeout "${LAB_TIMEOUT:-20m}" ${LAB_VERBOSE:+-test.v} ${LAB_FLAGS:-}) </dev/null; then
+	if ! (cd "$pkg" && exec "$bin" -test.run "$tests" -test.timeout "${LAB_TIMEOUT:-40m}" ${LAB_VERBOSE:+-test.v} ${LAB_FLAGS:-}) </dev/null; then
 		echo "--- lab: $pkg FAILED after $((SECONDS - start)) s"
 		failed=$((failed + 1))
 	else
