@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ddsgo/ddsgo/array"
@@ -27,7 +28,10 @@ func localCopies(ctx context.Context, g *globals, s streams) ([]report.Resource,
 	rows := []report.Resource{}
 	for _, d := range docs {
 		name, caps, o := h.ObserveCopy(ctx, d)
-		rows = append(rows, array.Report(name, caps, o, caps.LocalSite, time.Now()))
+		row := array.Report(name, caps, o, caps.LocalSite, time.Now())
+		// A host without configuration has one side of each, and does not miss the other.
+		row.Sides = slices.DeleteFunc(row.Sides, func(s report.Side) bool { return s.Site != caps.LocalSite })
+		rows = append(rows, row)
 	}
 	return rows, nil
 }
