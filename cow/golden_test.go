@@ -104,9 +104,7 @@ func checkAll(t *testing.T, dir string) (images int) {
 // Images made by real kernels, in the lab.
 func TestKernelImages(t *testing.T) {
 	dir := filepath.Join("testdata", "kernel")
-	if _, err := os.Stat(dir); os.IsNotExist(err) {
-		t.Skipf("skipped: %s does not exist: no image of a real kernel was recorded", dir)
-	}
+	require.DirExists(t, dir, "make golden records the images of a real kernel")
 	require.Positive(t, checkAll(t, dir), "%s has no image", dir)
 }
 

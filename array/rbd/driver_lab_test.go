@@ -38,6 +38,9 @@ const (
 func newLab(t *testing.T, opt ceph.Options) *ceph.Lab {
 	t.Helper()
 	if err := ceph.Check(); err != nil {
+		if os.Getenv("LAB") == "required" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	lab, err := ceph.Up(t.Context(), opt)

@@ -31,6 +31,9 @@ type leg struct {
 
 func newLeg(t *testing.T) *leg {
 	if err := ceph.Check(); err != nil {
+		if os.Getenv("LAB") == "required" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	lab, err := ceph.Up(t.Context(), ceph.Options{NoMirror: testing.Short()})

@@ -1,4 +1,4 @@
-// Ddsbench measures ddsgo beside its peers and compares with the goals. See package bench.
+// Command ddsbench measures ddsgo beside its peers and compares with the goals. See package bench.
 package main
 
 import (
