@@ -61,16 +61,24 @@ func (o OS) Mkdir(name string) error {
 	return o.SyncDir(parent)
 }
 
-// Create implements FS.
+// Create implements FS. The file is always a new one: a receiver that was stopped for a while,
+// and whose session another one has taken over meanwhile, goes on writing into the old one.
 func (OS) Create(name string) (File, error) {
-	return openFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return claimed(openFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL))
 }
 
-// Append implements FS.
-func (OS) Append(name string, size int64) (File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY, fileMode)
+// Append implements FS. A file that another receiver still has open is copied, see Create; what
+// that one may write lies behind the verified prefix.
+func (o OS) Append(name string, size int64) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, err
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return o.takeOver(f, name, size)
 	}
 	if err = f.Truncate(size); err == nil {
 		_, err = f.Seek(size, io.SeekStart)
@@ -78,6 +86,32 @@ func (OS) Append(name string, size int64) (File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	return f, nil
+}
+
+// takeOver puts a new file with the first size bytes of f in its place.
+func (o OS) takeOver(f *os.File, name string, size int64) (File, error) {
+	defer f.Close()
+	next, err := o.Create(name + ".new")
+	if err != nil {
+		return nil, err
+	}
+	if _, err = io.CopyN(next, f, size); err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, next.Close())
+	}
+	return next, nil
+}
+
+// claimed takes the lock that tells Append of a receiver that lives. It ends with the file.
+func claimed(f File, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	// Where there are no such locks Append copies, which is slower and as right.
+	_ = unix.Flock(int(f.(*os.File).Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	return f, nil
 }
 

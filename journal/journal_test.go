@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -143,4 +144,38 @@ func TestSpace(t *testing.T) {
 	require.NotErrorIs(t, err, syscall.EIO)
 	_, err = s.Write([]byte("x"))
 	require.ErrorIs(t, err, journal.ErrSpace, "a spool that failed takes no more")
+}
+
+// TestReceiversDoNotShareAFile: a receiver that was stopped, and whose session another one has
+// taken over, writes nothing into what the other one keeps, whether that began anew or went on
+// behind the verified prefix.
+func TestReceiversDoNotShareAFile(t *testing.T) {
+	d, err := journal.Open(journal.OS{}, t.TempDir())
+	require.NoError(t, err)
+	for name, next := range map[string]func() (*journal.Spool, error){
+		"anew":      func() (*journal.Spool, error) { return d.Begin("m", 100) },
+		"went on":   func() (*journal.Spool, error) { return d.Resume("m", 100, 4) },
+		"went on 2": func() (*journal.Spool, error) { return d.Resume("m", 100, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stopped, err := d.Begin("m", 100)
+			require.NoError(t, err)
+			write := func(s *journal.Spool, text string) {
+				_, err := s.Write([]byte(text))
+				require.NoError(t, err)
+			}
+			write(stopped, "headbo")
+			s, err := next()
+			require.NoError(t, err)
+			have := s.Size()
+			write(s, "right body")
+			write(stopped, "dy of somebody else")
+			require.NoError(t, errors.Join(stopped.Close(), s.Close()))
+			f, err := d.Partial("m")
+			require.NoError(t, err)
+			b, err := io.ReadAll(f)
+			require.NoError(t, errors.Join(err, f.Close()))
+			require.Equal(t, "head"[:have]+"right body", string(b))
+		})
+	}
 }

@@ -87,13 +87,29 @@ func (m *Mapping) CorruptWrites(nth int, value byte) {
 // ErrorRange fails everything within [off, off+length) with EIO, bytes in multiples of 512.
 func (m *Mapping) ErrorRange(off, length int64) { m.t.Helper(); m.load(m.hole(off, length)) }
 
-func (m *Mapping) hole(off, length int64) string {
+// ErrorWritesIn and DropWritesIn are ErrorWrites and DropWrites for the range [off, off+length) alone, bytes in multiples
+// of 512: a volume's content fails while LVM's metadata in front of it does not.
+func (m *Mapping) ErrorWritesIn(off, length int64) {
+	m.t.Helper()
+	m.load(m.within(off, length, fmt.Sprintf("flakey %s %d 0 1 1 error_writes", m.dev, off/sector)))
+}
+
+// DropWritesIn loses the range's writes and reports success.
+func (m *Mapping) DropWritesIn(off, length int64) {
+	m.t.Helper()
+	m.load(m.within(off, length, fmt.Sprintf("flakey %s %d 0 1 1 drop_writes", m.dev, off/sector)))
+}
+
+func (m *Mapping) hole(off, length int64) string { return m.within(off, length, "error") }
+
+// within is a table that has a target of its own for [off, off+length) and passes the rest on.
+func (m *Mapping) within(off, length int64, target string) string {
 	first, n := off/sector, length/sector
 	var lines []string
 	if first > 0 {
 		lines = append(lines, fmt.Sprintf("0 %d linear %s 0", first, m.dev))
 	}
-	lines = append(lines, fmt.Sprintf("%d %d error", first, n))
+	lines = append(lines, fmt.Sprintf("%d %d %s", first, n, target))
 	if end := first + n; end < m.size {
 		lines = append(lines, fmt.Sprintf("%d %d linear %s %d", end, m.size-end, m.dev, end))
 	}

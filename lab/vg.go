@@ -49,6 +49,25 @@ func (vg *VolumeGroup) LV(t testing.TB, name string, size int64) string {
 	return vg.Path(name)
 }
 
+// Extent is where the bytes of a volume of one segment lie on the group's disk.
+func (vg *VolumeGroup) Extent(t testing.TB, lv string) (off, length int64) {
+	t.Helper()
+	var start, size int64
+	var pes string
+	out := Run(t, "lvm", "lvs", "--noheadings", "--units", "b", "--nosuffix", "--separator", " ", "-o", "vg_extent_size,lv_size,seg_pe_ranges", vg.Name+"/"+lv)
+	if _, err := fmt.Sscan(out, &size, &length, &pes); err != nil {
+		t.Fatalf("lab: %q: %v", out, err)
+	}
+	if _, err := fmt.Sscanf(pes[strings.LastIndex(pes, ":")+1:], "%d-", &off); err != nil {
+		t.Fatalf("lab: extents %q: %v", pes, err)
+	}
+	out = Run(t, "lvm", "pvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "pe_start", vg.Disk)
+	if _, err := fmt.Sscan(out, &start); err != nil {
+		t.Fatalf("lab: %q: %v", out, err)
+	}
+	return start + off*size, length
+}
+
 // Path is /dev/VG/LV.
 func (vg *VolumeGroup) Path(lv string) string { return "/dev/" + vg.Name + "/" + lv }
 

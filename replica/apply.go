@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/engine"
@@ -39,7 +41,23 @@ func (t *target) rollForward(ctx context.Context, progress func(engine.Progress)
 	}
 	t.h.Log.Info("rolling a journal forward", "device", t.ref.Device, "from", m.Header.From.String(), "to", m.Header.To.String())
 	_, err = t.apply(ctx, tx, m, progress)
+	if errors.Is(err, errJournal) && (errors.Is(err, stream.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)) {
+		return t.giveUpJournal(ctx, err)
+	}
 	return err
+}
+
+// errJournal: the trouble is the journal's file, not the volume.
+var errJournal = errors.New("the journal cannot be read")
+
+// giveUpJournal is the way out of a journal that cannot be read to its end: nothing will
+// ever finish it, so it must not stand in the way of the delta that repairs the volume. A
+// read error may pass; only who sends a delta gives such a journal up.
+func (t *target) giveUpJournal(ctx context.Context, why error) error {
+	if err := t.journalGone(ctx, truncate(why.Error(), state.MaxText)); err != nil {
+		return err
+	}
+	return t.dropJournal()
 }
 
 // leadsFrom says that a journal may be written onto a target in this condition.
@@ -113,10 +131,27 @@ func (t *target) dropJournal() error {
 func applyOnce(ctx context.Context, dev blockdev.Device, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {
 	f, err := tx.Open(m.Name)
 	if err != nil {
-		return report.Merge{}, err
+		return report.Merge{}, fmt.Errorf("%w: %w", errJournal, err)
 	}
-	rep, err := engine.Apply(ctx, dev, f, engine.MergeOptions{Progress: progress})
-	return rep, errors.Join(err, f.Close())
+	spool := &watchedReader{r: f}
+	rep, err := engine.Apply(ctx, dev, spool, engine.MergeOptions{Progress: progress})
+	err = errors.Join(err, f.Close())
+	if spool.failed || errors.Is(err, stream.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", errJournal, err)
+	}
+	return rep, err
+}
+
+// watchedReader remembers that reading failed.
+type watchedReader struct {
+	r      io.Reader
+	failed bool
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.failed = w.failed || err != nil && !errors.Is(err, io.EOF)
+	return n, err
 }
 
 // memberName is the name of a volume's delta within a transaction.

@@ -36,7 +36,11 @@ func (h *Host) receive(ctx context.Context, req *session.Request) error {
 		return err
 	}
 	defer func() { _ = t.release() }() // a lock that cannot be closed ends with the process
-	if err := t.rollForward(ctx, relay(req)); err != nil {
+	err = t.rollForward(ctx, relay(req))
+	if errors.Is(err, errJournal) { // whoever sends can repair what it was to finish
+		err = t.giveUpJournal(ctx, err)
+	}
+	if err != nil {
 		return err
 	}
 	if err := t.admit(in); err != nil {
