@@ -97,7 +97,7 @@ func (m *memory) Run(_ context.Context, c run.Cmd) (run.Result, error) {
 	}
 	switch {
 	case c.Name == "ceph":
-		return answer(map[string]any{"pools": []any{map[string]any{"name": "p", "stats": map[string]any{"max_avail": m.free}}}})
+		return answer(map[string]any{"fsid": "f", "pools": []any{map[string]any{"name": "p", "stats": map[string]any{"max_avail": m.free}}}})
 	case c.Name == "rados":
 		return run.Result{}, nil
 	case strings.Contains(line, " create "):

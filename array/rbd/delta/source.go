@@ -73,12 +73,16 @@ func (s *Source) identify(ctx context.Context, c *rbd.CLI) error {
 	if err != nil {
 		return err
 	}
+	fsid, err := c.FSID(ctx)
+	if err != nil {
+		return err
+	}
 	snaps, err := c.Snapshots(ctx, s.Image)
 	if err != nil {
 		return err
 	}
 	for _, sn := range snaps {
-		g := generation.Generation{UUID: fmt.Sprintf("rbd:%s@%d", info.ID, sn.ID), Seq: uint64(sn.ID), Time: sn.Time(), Size: sn.Size}
+		g := GenerationOf(ImageID(fsid, info), sn)
 		switch sn.Name {
 		case s.fromTo[0]:
 			s.From = g
@@ -95,6 +99,14 @@ func (s *Source) identify(ctx context.Context, c *rbd.CLI) error {
 		return fmt.Errorf("%s: %w: %s is not older than %s", s.Image, ErrOrder, s.fromTo[0], s.fromTo[1])
 	}
 	return nil
+}
+
+// ImageID identifies an image among those of all clusters.
+func ImageID(fsid string, info rbd.Info) string { return "rbd:" + fsid + "/" + info.ID }
+
+// GenerationOf names the instant that a snapshot of an image froze.
+func GenerationOf(image string, sn rbd.Snapshot) generation.Generation {
+	return generation.Generation{UUID: fmt.Sprintf("%s@%d", image, sn.ID), Seq: uint64(sn.ID), Time: sn.Time(), Size: sn.Size}
 }
 
 // plan makes the set of the list: merged, inside the size, and with what growth added.
@@ -246,6 +258,42 @@ func (s *Source) ReadAt(p []byte, off int64) (int, error) {
 		s.turn.Broadcast()
 	}
 	return len(p), nil
+}
+
+// Skip drops the content before off, for a transfer that goes on in the middle. It is called before
+// the first read.
+func (s *Source) Skip(off int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waste := make([]byte, 1<<20)
+	for rec := &s.pending; rec.tag != 'e' && rec.off < off; {
+		if rec.tag == 'w' && rec.len > 0 {
+			n := min(rec.len, off-rec.off, int64(len(waste)))
+			if err := s.stream.content(waste[:n]); err != nil {
+				return s.explain(err)
+			}
+			rec.off, rec.len = rec.off+n, rec.len-n
+			continue
+		}
+		if rec.tag == 'z' && rec.off+rec.len > off {
+			break
+		}
+		next, err := s.stream.next()
+		if err != nil {
+			return s.explain(err)
+		}
+		s.pending = next
+	}
+	s.advance(off)
+	return nil
+}
+
+// DataBytes is the content that the list announces: what the target may have to store.
+func (s *Source) DataBytes() (n int64) {
+	for _, e := range s.data {
+		n += e.Len
+	}
+	return n
 }
 
 // fill copies the content of the records that lie in p's range.
