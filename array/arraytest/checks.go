@@ -61,7 +61,7 @@ func (r *rig) checkSafe(ctx context.Context, g array.Goal, before, after picture
 	if both(after) && !both(before) && !g.Force && before.seen.AllReachable() {
 		return broken("both sides accept writes")
 	}
-	if !g.Verb.ChangesDirection() {
+	if !g.Verb.ChangesDirection() && g.Verb != array.Create && g.Verb != array.Delete {
 		for _, s := range before.seen.Sides {
 			now := after.seen.Side(s.Site)
 			if s.Reachable && now.Reachable && (s.Role == array.RolePrimary) != (now.Role == array.RolePrimary) {
@@ -111,6 +111,8 @@ func unchanged(before, after picture) error {
 // checkGoal: a verb that is done has reached what it promises.
 func (r *rig) checkGoal(ctx context.Context, g array.Goal, before, after picture) error {
 	switch g.Verb {
+	case array.Create, array.Delete, array.Add, array.Remove:
+		return r.checkLifeCycle(g, before, after)
 	case array.Update:
 		return r.checkCopied(before, after)
 	case array.Break:

@@ -15,6 +15,9 @@
 // command, a link that flaps or stays down, a side that dies. Then the resource is
 // brought home with the verbs alone: from every state there is a way back.
 //
+// Labs that can take the resource apart (LifeCycler) get the same for create, delete, add
+// and remove, and every other verb where there is no resource: it is refused.
+//
 // # What counts as broken
 //
 //   - both sides accepted writes by the effect of a verb that was not forced
@@ -23,6 +26,7 @@
 //   - a verb that was refused did something
 //   - a verb that was done did not reach its goal, or lost data that it promises to keep
 //   - a repeated verb did something again, or a stopped one could not be finished
+//   - the storage itself has noted harm (Witness)
 //   - a run that ends in neither a result nor a typed error, or never
 //
 // What a lab cannot do (ErrLeftOut) leaves those cases out; the report names them. A verb

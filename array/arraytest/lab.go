@@ -43,6 +43,14 @@ type Remaker interface {
 	Remake(ctx context.Context) error
 }
 
+// Witness is a Lab whose storage itself notes what must never happen: hosts that wrote on
+// both sides, a promoted side that holds no completed copy. A case in which it notes
+// something fails, whatever the driver says.
+type Witness interface {
+	// Harm is everything noted so far, oldest first.
+	Harm() []string
+}
+
 // Options of the suite.
 type Options struct {
 	// Quick tries each disturbance at fewer places; for labs that are slow.

@@ -21,6 +21,7 @@ type rig struct {
 	verbs   int
 	turn    int    // which of the variants is tried next, with Options.Quick
 	clean   bool   // nothing has happened since the resource was brought home
+	harm    int    // how many entries of the storage's own notes were read
 	noWay   string // why no verb led home and the resource was made anew; empty: it never was
 }
 
@@ -144,12 +145,16 @@ func (r *rig) goHome(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("observe: %w", err)
 		}
-		normal := o.Primary() == r.home && o.Side(r.away).Role == array.RoleSecondary && o.Replication == array.Running
+		g, untidy := r.tidy(o)
+		normal := !untidy && o.Primary() == r.home && o.Side(r.away).Role == array.RoleSecondary && o.Replication == array.Running
 		if normal && r.clean {
 			return nil
 		}
 		goals := r.wayFrom(o)
-		if normal {
+		switch {
+		case untidy:
+			goals = []array.Goal{g}
+		case normal:
 			goals = []array.Goal{{Verb: array.Update}}
 		}
 		advanced := false

@@ -38,6 +38,9 @@ func Run(ctx context.Context, lab Lab, o Options) (Report, error) {
 			}
 		}
 	}
+	if err := r.lifeCycles(ctx, &rep); err != nil {
+		return rep, err
+	}
 	if err := r.deadlines(ctx, &rep); err != nil {
 		return rep, err
 	}
@@ -96,11 +99,27 @@ func (r *rig) try(ctx context.Context, rep *Report, s state, name string, run fu
 	case err != nil:
 		return false, fmt.Errorf("%s: %w", name, err)
 	}
-	if home := r.goHome(ctx); home != nil && res.Outcome != Failed {
+	home := r.goHome(ctx)
+	if harm := r.newHarm(); harm != "" && res.Outcome != Failed {
+		res.Outcome, res.Detail = Failed, harm
+	}
+	if home != nil && res.Outcome != Failed {
 		res.Outcome, res.Detail = Failed, home.Error()
 	}
 	rep.Results = append(rep.Results, res)
 	return res.Outcome == Passed, nil
+}
+
+// newHarm is what the storage has noted since the last call.
+func (r *rig) newHarm() string {
+	w, ok := r.lab.(Witness)
+	if !ok {
+		return ""
+	}
+	all := w.Harm()
+	fresh := all[r.harm:]
+	r.harm = len(all)
+	return strings.Join(fresh, "; ")
 }
 
 // caseWhole previews the verb, runs it, checks it, and runs it again.

@@ -44,6 +44,10 @@ type bench struct {
 	arrays [2]*hp3par.Array
 	mode   string
 	count  atomic.Int64
+	// isolate cuts a lost side off instead of switching it off: nobody reaches its array, but its
+	// hosts go on writing until they are found again.
+	isolate bool
+	lost    string
 }
 
 func newBench(t testing.TB, mode string, change func(*simulator.Options)) *bench {
@@ -59,7 +63,10 @@ func newBench(t testing.TB, mode string, change func(*simulator.Options)) *bench
 	}
 	s, err := simulator.Start(t.Context(), o)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() {
+		require.Empty(t, s.Violations(), "in no test may both sides accept writes, or a promoted side be no completed point")
+		require.NoError(t, s.Close())
+	})
 	b := &bench{sim: s, mode: mode}
 	for i := range b.arrays {
 		b.arrays[i] = b.ssh(t, i)
@@ -117,11 +124,20 @@ func (l lab) name(site string) string {
 }
 
 func (l lab) SiteDown(_ context.Context, site string) error {
-	return l.sim.AddFault(l.name(site), "array_down", true)
+	if !l.isolate {
+		return l.sim.AddFault(l.name(site), "array_down", true)
+	}
+	l.lost = site
+	return errors.Join(l.sim.AddFault(l.name(site), "link_down", true), l.sim.AddFault(l.name(site), "mgmt_down", true))
 }
 
 func (l lab) SiteUp(_ context.Context, site string) error {
-	l.sim.ClearFaults(l.name(site), "array_down")
+	if l.lost == site {
+		l.lost = ""
+	}
+	for _, fault := range []string{"array_down", "mgmt_down", "link_down"} {
+		l.sim.ClearFaults(l.name(site), fault)
+	}
 	return nil
 }
 
@@ -141,6 +157,15 @@ func (l lab) Read(ctx context.Context, site string) (string, error) {
 }
 
 func (l lab) Write(ctx context.Context, site string) error {
+	if l.lost != "" && l.lost != site {
+		if err := l.write(ctx, l.lost); err != nil && !errors.Is(err, arraytest.ErrReadOnly) {
+			return err
+		}
+	}
+	return l.write(ctx, site)
+}
+
+func (l lab) write(ctx context.Context, site string) error {
 	n := l.count.Add(1)
 	_, err := l.sim.IO(ctx, control.IORequest{Array: l.name(site), Volume: volume, Op: "write", Data: fmt.Appendf(nil, "%08d %s", n, site)})
 	if errors.Is(err, control.ErrForbidden) {
@@ -157,6 +182,8 @@ func (l lab) Foreign(ctx context.Context, verb string) error {
 	}
 	return nil
 }
+
+func (l lab) Harm() []string { return l.sim.Violations() }
 
 func (l lab) Sleep(ctx context.Context, d time.Duration) error { return l.sleep(ctx, d) }
 

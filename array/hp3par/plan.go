@@ -125,7 +125,7 @@ func (v view) usable() error {
 // not exactly one primary and one readable secondary.
 func (v view) direction() (from, to string, err error) {
 	if len(v.Primaries()) > 1 {
-		return "", "", array.Refuse("", "ddsgo plan failback "+v.d.c.Name+" --discard SITE", "both sides are primary")
+		return "", "", v.twoPrimaries("")
 	}
 	for _, s := range v.Sides {
 		if !s.Reachable {

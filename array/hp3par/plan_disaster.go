@@ -12,7 +12,7 @@ func (v view) failover() (array.Plan, error) {
 	from := v.d.peer(to)
 	s, peer := v.Side(to), v.Side(from)
 	if s.Role == array.RolePrimary {
-		return reached()
+		return v.stays(to)
 	}
 	if !s.Reachable {
 		return array.Plan{}, array.Unreachable(to, errors.Join(ErrNoReply, errors.New(s.Error)))
@@ -40,6 +40,20 @@ func (v view) failover() (array.Plan, error) {
 	}
 	p.Steps = append(p.Steps, v.step(to, opFailover, "make it primary"))
 	return p, nil
+}
+
+// stays is the end of a verb that finds its site primary. Where both are, only the one that was
+// failed over holds what was written last; the other one was never told that it is out of date, and
+// whoever starts there writes on both sides.
+func (v view) stays(site string) (array.Plan, error) {
+	if len(v.Primaries()) > 1 && v.role(site) != primaryRev {
+		return array.Plan{}, v.twoPrimaries("R1")
+	}
+	return reached()
+}
+
+func (v view) twoPrimaries(rule string) *array.Refusal {
+	return array.Refuse(rule, "ddsgo plan failback "+v.d.c.Name+" --discard SITE", "both sides are primary")
 }
 
 func (v view) lastCommon() string {

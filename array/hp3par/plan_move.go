@@ -118,6 +118,9 @@ func (v view) relocate() (array.Plan, error) {
 		}
 		return reached()
 	}
+	if v.role(to) == primaryRev {
+		return v.stays(to)
+	}
 	p, err := v.move(to, v.g.Params["sync_first"] == "true")
 	if err == nil && v.LastSync != nil && len(p.Steps) > 0 && v.Mode != modeSync {
 		p.Warnings = append(p.Warnings, "writes after "+v.LastSync.UTC().Format("2006-01-02T15:04:05Z")+" (LAST-SYNC) are not at "+to)

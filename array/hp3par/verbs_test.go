@@ -10,6 +10,7 @@ import (
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/array/arraytest"
 	"github.com/ddsgo/ddsgo/array/hp3par"
+	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
 	simulator "github.com/ddsgo/ddsgo/sim/hp3par"
 )
@@ -58,6 +59,25 @@ func TestDisaster(t *testing.T) {
 	s := b.run(t, array.Goal{Verb: array.Start, Site: "site2"})
 	require.Equal(t, report.ResultDone, s.Result)
 	require.Equal(t, []string{"hp3par2 setrcopygroup failover -f -waittask MYRCG.r12345"}, b.changes())
+}
+
+// Two primaries: the one that was failed over stays what it is; the old one, which nobody told, is
+// not handed out a second time, by force neither.
+func TestTwoPrimaries(t *testing.T) {
+	b := newBench(t, "async", nil)
+	require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "array_down", true))
+	b.run(t, array.Goal{Verb: array.Failover, Site: "site2"})
+	b.sim.ClearFaults("hp3par1.opensvc.com", "array_down")
+	before := b.changes()
+	for _, verb := range []array.Verb{array.Failover, array.Start} {
+		require.Equal(t, report.ResultNothingToDo, b.run(t, array.Goal{Verb: verb, Site: "site2"}).Result)
+		for _, force := range []bool{false, true} {
+			s, err := array.Run(t.Context(), b.driver(t), array.Goal{Verb: verb, Site: "site1", Force: force}, array.Options{Resource: "svc1", Sleep: b.sleep})
+			require.Equal(t, failure.CodeRefused, s.ExitCode, "%s: %v", verb, err)
+			require.Equal(t, "ddsgo plan failback svc1 --discard SITE", s.Next)
+		}
+	}
+	require.Equal(t, before, b.changes())
 }
 
 // What the Docker plug-in's documentation lets a person type.

@@ -222,7 +222,11 @@ func updateCommand(_ context.Context, c *cli, in input) error {
 	if err := c.confirm(in, "Are you sure you want to update "+strings.Join(in.pos, " ")+"?"); err != nil {
 		return err
 	}
-	return c.locked(func() *opError { return c.m.update(c.a, in.pos) })
+	if err := c.locked(func() *opError { return c.m.update(c.a, in.pos) }); err != nil {
+		return err
+	}
+	c.printf("Updating VVs %s\n", strings.Join(in.pos, " "))
+	return nil
 }
 
 func showVolumeSets(_ context.Context, c *cli, in input) error {

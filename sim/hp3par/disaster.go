@@ -195,7 +195,8 @@ func (m *machine) beginOperation(op *operation, d time.Duration) {
 	switch op.verb {
 	case verbRecover:
 		old := g.peer()
-		old.role, old.natural, g.failedOver, g.writes, old.writes = secondary, primary, false, 0, 0
+		old.role, old.natural, g.failedOver = secondary, primary, false
+		p.newEpoch()
 		if op.options.noStart || op.options.noSync {
 			break
 		}
@@ -212,9 +213,7 @@ func (m *machine) beginOperation(op *operation, d time.Duration) {
 	case verbReverse:
 		op.freezes = !op.options.natural
 		if op.options.stopGroups && g.status != statusStopped {
-			m.equalize(p)
-			m.interrupt(p)
-			m.stopBoth(p, syncStopped)
+			m.stopNow(p)
 		}
 	case verbSwitchover:
 		op.freezes = true
@@ -268,6 +267,7 @@ func (m *machine) endOperation(op *operation) {
 	case verbOverride:
 		g.status = statusStopped
 	}
+	p.newEpoch()
 	m.endTask(op.task, taskDone)
 }
 
@@ -276,7 +276,7 @@ func (m *machine) endFailover(op *operation) {
 	m.promote(g, op.options.noPromote)
 	g.role, g.writes, g.failedOver = primary, 0, true
 	if peer := g.peer(); peer != nil {
-		peer.writes = 0
+		peer.writes, peer.cutOff = 0, peer.role == primary && m.silent(peer.array)
 		if m.linked && peer.role == primary {
 			m.peerMet(g, !op.options.noStart)
 		}

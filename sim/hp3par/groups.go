@@ -188,7 +188,7 @@ func (m *machine) admit(g *group, in admission) *opError {
 	mem.vols[a.index], mem.vols[peer.index] = v, sec
 	v.group, sec.group = g, g.peer()
 	g.pair.members = append(g.pair.members, mem)
-	g.pair.points, g.pair.pointSide = nil, noSide
+	g.pair.point, g.pair.pointSide = "", noSide
 	return nil
 }
 
@@ -242,7 +242,7 @@ func (m *machine) dismiss(g *group, vol string, keepSnap, removeSecondary bool) 
 		v.group = nil
 	}
 	g.pair.members = slices.DeleteFunc(g.pair.members, func(x *member) bool { return x == mem })
-	g.pair.points, g.pair.pointSide = nil, noSide
+	g.pair.point, g.pair.pointSide = "", noSide
 	return nil
 }
 

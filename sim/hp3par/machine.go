@@ -222,17 +222,35 @@ func (g *group) writable() bool {
 	return g.role == primary && (g.pair.op == nil || !g.pair.op.freezes) && g.status != statusFailsafe
 }
 
-// noteDualWrite records a split brain that hosts have made use of.
+// noteDualWrite records a split brain that hosts have made use of. Hosts of a side that was cut off
+// when its peer was failed over may go on: nobody could tell them. That ends when the link returns.
 func (m *machine) noteDualWrite(g *group) {
 	peer := g.peer()
 	if peer == nil || peer.role != primary {
 		g.writes = 0
 		return
 	}
+	if g.cutOff {
+		return
+	}
 	g.writes++
 	if peer.writes > 0 && g.writes == 1 {
 		m.violate("group %s: hosts wrote on %s and on %s while both were primary", g.name, peer.array.name, g.array.name)
 	}
+}
+
+// newEpoch forgets writes of an earlier time with two primaries.
+func (p *pair) newEpoch() {
+	a, b := p.sides[0], p.sides[1]
+	if a != nil && b != nil && a.role == primary && b.role == primary {
+		return
+	}
+	p.both(func(g *group) { g.writes, g.cutOff = 0, false })
+}
+
+// silent says that an array answers neither its peer nor anybody who would manage it.
+func (m *machine) silent(a *array) bool {
+	return !m.linked && (m.faultOn(a, "array_down") || m.faultOn(a, "mgmt_down"))
 }
 
 func (m *machine) arrayByName(name string) *array {

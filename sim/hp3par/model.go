@@ -172,6 +172,7 @@ type group struct {
 	snapCPG    string
 	domain     string
 	writes     int  // host writes accepted while the peer was primary too
+	cutOff     bool // the peer was failed over while nobody could reach this side, and still cannot
 	byLink     bool // stopped because the link was lost, not by command
 	policies   map[string]bool
 	failedOver bool // made primary by failover; the peer has not followed yet
@@ -212,8 +213,8 @@ type pair struct {
 	cycle    *cycle
 	next     *event // next periodic cycle
 	op       *operation
-	partial  bool     // the receiving side is half written
-	points   []string // digests of the last completed points, newest last
+	partial  bool   // the receiving side is half written
+	point    string // digest of the newest completed point
 	// pointSide is the array that received the newest point and has not been
 	// promoted since, or noSide.
 	pointSide int

@@ -80,10 +80,7 @@ func (m *machine) recordPoint(p *pair, to int) {
 		m.violate("digest: %v", err)
 		return
 	}
-	p.points, p.pointSide = append(p.points, d), to
-	if len(p.points) > 16 {
-		p.points = p.points[1:]
-	}
+	p.point, p.pointSide = d, to
 }
 
 // digestOf identifies the content of all of the pair's volumes on one side.
@@ -188,7 +185,7 @@ func (m *machine) promote(g *group, skip bool) {
 func (m *machine) checkPoint(g *group) {
 	p := g.pair
 	side := g.array.index
-	if p.mode.mirrored() || len(p.members) == 0 || p.pointSide != side {
+	if len(p.members) == 0 || p.pointSide != side {
 		return // what it holds was not given to it by the last transfer
 	}
 	p.pointSide = noSide
@@ -197,12 +194,9 @@ func (m *machine) checkPoint(g *group) {
 		m.violate("digest: %v", err)
 		return
 	}
-	for _, known := range p.points {
-		if known == d {
-			return
-		}
+	if d != p.point {
+		m.violate("group %s: promoted content is not the newest completed point", g.name)
 	}
-	m.violate("group %s: promoted content is no completed point", g.name)
 }
 
 // equalize makes a mirrored secondary hold what the primary holds now: writes
@@ -238,16 +232,24 @@ func (m *machine) stopBoth(p *pair, s syncStatus) {
 	}
 }
 
+// stopNow stops a group that runs. What a synchronous one has mirrored until now is a point.
+func (m *machine) stopNow(p *pair) {
+	m.equalize(p)
+	if g := p.sender(); g != nil && p.mode.mirrored() && g.status == statusStarted && p.cycle == nil && !p.partial {
+		m.recordPoint(p, 1-g.array.index)
+	}
+	m.interrupt(p)
+	m.stopBoth(p, syncStopped)
+}
+
 // linkLost stops the group on both sides.
 func (m *machine) linkLost(p *pair) {
 	active := false
 	p.both(func(g *group) { active = active || g.status == statusStarted || g.status == statusStarting })
-	m.equalize(p)
 	m.failOperation(p)
-	m.interrupt(p)
 	if active {
 		p.both(func(g *group) { g.byLink = true })
-		m.stopBoth(p, syncStopped)
+		m.stopNow(p)
 	}
 }
 
@@ -257,6 +259,7 @@ func (m *machine) linkBack(p *pair) {
 	if a == nil || b == nil {
 		return
 	}
+	a.cutOff, b.cutOff = false, false
 	for _, g := range []*group{a, b} {
 		if g.failedOver && g.peer().role == primary {
 			m.peerMet(g, true)
@@ -273,8 +276,8 @@ func (m *machine) peerMet(g *group, start bool) {
 	old := g.peer()
 	auto := m.autonomous(g.array)
 	if auto || m.returning(old.array) == "secondary-rev" {
-		old.role, old.status, old.writes, g.writes = secondary, statusStopped, 0, 0
-		g.failedOver = false
+		old.role, old.status, g.failedOver = secondary, statusStopped, false
+		g.pair.newEpoch()
 	}
 	if auto && start {
 		m.autoStart(g, func() {

@@ -81,9 +81,7 @@ func (m *machine) stop(g *group, target string, remote bool) *opError {
 	if g.status != statusStarted && g.status != statusStarting {
 		return nil
 	}
-	m.equalize(p)
-	m.interrupt(p)
-	m.stopBoth(p, syncStopped)
+	m.stopNow(p)
 	return nil
 }
 

@@ -200,6 +200,48 @@ func TestFailoverOfAReachablePeerAllowsDualWritesAndRecordsThem(t *testing.T) {
 	require.Contains(t, s.Violations()[0], "while both were primary")
 }
 
+// Hosts that nobody could tell may go on where their array is cut off, but not a moment longer.
+func TestHostsOfASideThatWasCutOff(t *testing.T) {
+	for _, cut := range []string{"", "mgmt_down"} {
+		s := start(t, nil)
+		require.NoError(t, s.AddFault("", "link_down", true))
+		if cut != "" {
+			require.NoError(t, s.AddFault(s.Ready().Arrays[0].Name, cut, true))
+		}
+		do(t, s, "2 setrcopygroup failover -f -waittask MYRCG.r12345")
+		require.NoError(t, write(t, s, 1, "q", 0))
+		require.NoError(t, write(t, s, 0, "p", 0))
+		if cut == "" {
+			require.Len(t, s.Violations(), 1, "it answered: its hosts had to be stopped")
+			continue
+		}
+		require.Empty(t, s.Violations())
+		s.ClearFaults("", "mgmt_down")
+		require.NoError(t, write(t, s, 0, "p", 0))
+		require.Empty(t, s.Violations())
+		s.ClearFaults("", "link_down")
+		require.NoError(t, write(t, s, 0, "p", 0))
+		require.Len(t, s.Violations(), 1, "both know of each other again")
+	}
+}
+
+func TestPromotedContentIsChecked(t *testing.T) {
+	for _, mode := range []string{"sync", "periodic"} {
+		for _, damage := range []bool{false, true} {
+			s := start(t, func(o *Options) { o.Scenario.Groups[0].Mode = mode })
+			require.NoError(t, write(t, s, 0, "one", 0))
+			must(t, s, 0, "syncrcopy -w MYRCG")
+			require.NoError(t, write(t, s, 0, "two", 0))
+			must(t, s, 0, "stoprcopygroup -f MYRCG")
+			if damage {
+				require.NoError(t, s.m.arrays[1].volumes["VV_SVC1_ROOT"].data.WriteAt([]byte("x"), 0))
+			}
+			do(t, s, "2 setrcopygroup failover -f -waittask MYRCG.r12345")
+			require.Len(t, s.Violations(), map[bool]int{true: 1}[damage], mode)
+		}
+	}
+}
+
 func TestAutonomousRestart(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		for _, linked := range []bool{true, false} {

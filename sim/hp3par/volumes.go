@@ -151,6 +151,9 @@ func (m *machine) snapshot(a *array, of, name string, readOnly bool, expires tim
 // update refreshes snapshots with the present content of their parents. All
 // names are checked before anything is changed.
 func (m *machine) update(a *array, names []string) *opError {
+	if !a.licensed("Virtual Copy") {
+		return errUnlicensed("Virtual Copy")
+	}
 	for _, n := range names {
 		v := a.volumes[n]
 		switch {

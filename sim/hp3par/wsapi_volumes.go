@@ -112,7 +112,9 @@ func putVolume(c *call) (reply, *opError) {
 		return reply{}, &opError{code: 78, http: 400, desc: "invalid input: one of the parameters is required", ref: "action"}
 	case *in.Action == 3:
 		return done(http.StatusOK, c.m.growVolume(c.a, v.name, in.SizeMiB*mib))
-	case *in.Action == 1 || *in.Action == 2 || *in.Action == 4:
+	case *in.Action == 7:
+		return done(http.StatusOK, c.m.update(c.a, []string{v.name}))
+	case *in.Action == 1 || *in.Action == 2 || *in.Action == 4 || *in.Action == 5:
 		return reply{}, errNotSimulated("physical copies and promotion of virtual copies")
 	}
 	return reply{}, errEnum("action", *in.Action)
