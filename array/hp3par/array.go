@@ -3,7 +3,6 @@ package hp3par
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -28,9 +27,8 @@ type Array struct {
 	Name string
 	t    transport
 
-	mu     sync.Mutex
-	last   *listing
-	asking chan struct{} // closed when the listing under way has come
+	groups  shared[listing]
+	volumes shared[volumeListing]
 }
 
 // Options of an array reached by ssh, the vendor's program or a proxy.
@@ -80,41 +78,9 @@ func NewSSH(o Options, s SSH) (*Array, error) {
 // Close ends connections and sessions.
 func (a *Array) Close() error { return a.t.close() }
 
-// list asks for all groups and links. A listing that is under way is not joined: it may
-// be older than the question.
+// list asks for all groups and links.
 func (a *Array) list(ctx context.Context, mayShare bool) (listing, error) {
-	for {
-		a.mu.Lock()
-		if mayShare && a.last != nil && time.Since(a.last.at) < listingAge {
-			l := *a.last
-			a.mu.Unlock()
-			return l, nil
-		}
-		if !mayShare || a.asking == nil {
-			break
-		}
-		asking := a.asking
-		a.mu.Unlock()
-		select {
-		case <-asking:
-		case <-ctx.Done():
-			return listing{}, &silence{context.Cause(ctx), true}
-		}
-	}
-	mine := make(chan struct{})
-	a.asking = mine
-	a.mu.Unlock()
-	l, err := a.t.list(ctx)
-	a.mu.Lock()
-	if a.asking == mine {
-		a.asking = nil
-	}
-	if err == nil && (a.last == nil || l.at.After(a.last.at)) {
-		a.last = &l
-	}
-	a.mu.Unlock()
-	close(mine)
-	return l, err
+	return a.groups.get(ctx, mayShare, a.t.list)
 }
 
 // do does one act; what was listed before is old then.
@@ -125,7 +91,6 @@ func (a *Array) do(ctx context.Context, what act) error {
 }
 
 func (a *Array) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.last = nil
+	a.groups.forget()
+	a.volumes.forget()
 }

@@ -113,10 +113,8 @@ func typed(site string, err error) error {
 
 // Commands implements array.Commander: every command line that may be sent for the group.
 func (d *Driver) Commands(method string) ([]string, error) {
-	switch method {
-	case "", "ssh", "cli", "proxy":
-	default:
-		return nil, fmt.Errorf("%w: method %q sends no command lines: choose ssh, cli or proxy", ErrConfig, method)
+	if err := sendsLines(method); err != nil {
+		return nil, err
 	}
 	out := []string{showGroups, showLinks}
 	for _, s := range d.c.Sites {

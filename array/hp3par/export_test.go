@@ -10,3 +10,8 @@ func (a *Array) Command(ctx context.Context, line string) error {
 	_, err := a.t.(*commandLine).ask(ctx, line, false)
 	return err
 }
+
+// Raw sends a line and hands back what came.
+func (a *Array) Raw(ctx context.Context, line string) (string, int, error) {
+	return a.t.(*commandLine).carrier.carry(ctx, line, false)
+}

@@ -154,3 +154,74 @@ func FuzzParseLinks(f *testing.F) {
 		}
 	})
 }
+
+func TestParseVolumes(t *testing.T) {
+	const plain = "DATA,2014-03-25 15:13:47 CET,tpvv\nSNAP1,2014-03-25 16:13:47 CET,snp\n"
+	for name, out := range map[string]string{
+		"plain": plain, "header row": "Name,CreationTime,Prov\n" + plain, "carriage returns": strings.ReplaceAll(plain, "\n", "\r\n"),
+		"a line below": plain + "------------\n",
+	} {
+		v, err := parseVolumes(out, cet)
+		require.NoError(t, err, name)
+		require.Len(t, v, 2, name)
+		require.Equal(t, "snp", v["SNAP1"].prov)
+		require.True(t, v["SNAP1"].created.at.Equal(time.Date(2014, 3, 25, 15, 13, 47, 0, time.UTC)))
+	}
+	v, err := parseVolumes("no vv listed\n", cet)
+	require.NoError(t, err)
+	require.Empty(t, v)
+	for _, bad := range []string{"A,2014-03-25 15:13:47 CET\n", "A,NA,snp\nA,NA,snp\n", "Error: Invalid column name Prov\n", "A,NA,snp,x\n"} {
+		_, err := parseVolumes(bad, cet)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestParseLicencesAndClock(t *testing.T) {
+	l := volumeListing{licences: parseLicences("License key was generated on Tue Mar 25 15:13:47 2013\n\nLicense features currently enabled:\nRemote Copy\nThin Provisioning (102400G)\nVirtual Copy   Expiration date: never\n")}
+	require.True(t, l.licensed("Virtual Copy") && l.licensed("Thin Provisioning") && l.licensed("Remote Copy"))
+	require.False(t, l.licensed("Peer Motion"))
+	require.False(t, volumeListing{licences: parseLicences("")}.licensed("Virtual Copy"))
+	at := time.Date(2014, 3, 25, 15, 13, 47, 0, time.UTC)
+	for _, out := range []string{"0,2014-03-25 16:13:47 CET\n1,2014-03-25 16:13:47 CET\n", "Node,Date\n0,2014-03-25 16:13:47 CET\n", "0,2014-03-25 16:13:47 CET (Europe/Paris)\n"} {
+		require.True(t, parseClock(out, cet).at.Equal(at), out)
+	}
+	require.True(t, parseClock("gibberish\n", cet).none())
+}
+
+// An age needs no table where clock and snapshot share a zone, and no guess where not.
+func TestSnapshotAge(t *testing.T) {
+	now := time.Date(2014, 3, 25, 16, 13, 47, 0, time.UTC)
+	for name, c := range map[string]struct {
+		clock, created string
+		age            time.Duration
+		known          bool
+	}{
+		"same zone":               {"2014-03-25 17:13:47 CET", "2014-03-25 16:13:47 CET", time.Hour, true},
+		"same zone, not known":    {"2014-03-25 17:13:47 XYZ", "2014-03-25 16:13:47 XYZ", time.Hour, true},
+		"two zones of the table":  {"2014-03-25 17:13:47 CET", "2014-03-25 15:13:47 UTC", time.Hour, true},
+		"one zone not known":      {"2014-03-25 17:13:47 XYZ", "2014-03-25 15:13:47 UTC", 0, false},
+		"no clock":                {"", "2014-03-25 16:13:47 CET", time.Hour, true},
+		"no clock, zone unknown":  {"", "2014-03-25 16:13:47 XYZ", 0, false},
+		"never":                   {"2014-03-25 17:13:47 CET", "NA", 0, false},
+		"from the array's future": {"2014-03-25 17:13:47 CET", "2014-03-25 17:13:49 CET", 0, true},
+	} {
+		age, known := volumeListing{clock: cet.parse(c.clock)}.age(volume{created: cet.parse(c.created)}, now)
+		require.Equal(t, c.known, known, name)
+		require.Equal(t, c.age, age, name)
+	}
+}
+
+func FuzzParseVolumes(f *testing.F) {
+	f.Add("SNAP1,2014-03-25 16:13:47 CET,snp\n")
+	f.Add("no vv listed\n")
+	f.Fuzz(func(t *testing.T, out string) {
+		parseClock(out, cet)
+		parseLicences(out)
+		volumes, err := parseVolumes(out, cet)
+		for name, v := range volumes {
+			require.NoError(t, err)
+			require.Equal(t, name, v.name)
+			require.NotEmpty(t, name)
+		}
+	})
+}

@@ -102,3 +102,16 @@ func openHP3PAR(_ context.Context, env environment, r config.Resource) (array.Dr
 	}
 	return d, nil
 }
+
+func openHP3PARSnap(_ context.Context, env environment, r config.Resource) (array.Driver, error) {
+	c := r.HP3PARSnap
+	a, err := env.hp3par.get(env, env.cfg.Arrays[c.Array], r.Name)
+	if err != nil {
+		return nil, err
+	}
+	d, err := hp3par.NewSnap(hp3par.SnapConfig{Name: r.Name, Array: a, Snapshots: c.VVNames, MaxAge: c.SyncMaxDelay.D()})
+	if err != nil {
+		return nil, failure.With(failure.CodeUsage, r.At.String(), "resource "+r.Name, "ddsgo config check", err)
+	}
+	return d, nil
+}

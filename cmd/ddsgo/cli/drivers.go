@@ -33,10 +33,11 @@ type openDriver func(ctx context.Context, env environment, r config.Resource) (a
 // Every other name is a plug-in.
 func drivers() map[string]openDriver {
 	return map[string]openDriver{
-		config.DriverLVM:       openLVM,
-		config.DriverRBD:       openRBD,
-		config.DriverInfiniBox: openInfiniBox,
-		config.DriverHP3PAR:    openHP3PAR,
+		config.DriverLVM:        openLVM,
+		config.DriverRBD:        openRBD,
+		config.DriverInfiniBox:  openInfiniBox,
+		config.DriverHP3PAR:     openHP3PAR,
+		config.DriverHP3PARSnap: openHP3PARSnap,
 	}
 }
 
