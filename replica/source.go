@@ -272,8 +272,9 @@ func (s *source) knows(uuid string) bool {
 }
 
 // targetFacts is the far side's answer as reconcile sees it.
-func (s *source) targetFacts() TargetFacts {
-	r := s.far
+func (s *source) targetFacts() TargetFacts { return targetFactsOf(s.far, s.id.String()) }
+
+func targetFactsOf(r probeReply, source string) TargetFacts {
 	t := TargetFacts{At: r.Generation, To: r.To, Detail: r.Detail}
 	kinds := map[state.Kind]TargetCondition{state.KindClean: TargetClean, state.KindApplying: TargetApplying,
 		state.KindInconsistent: TargetInconsistent, state.KindSuspect: TargetSuspect, state.KindHeld: TargetHeld}
@@ -285,7 +286,7 @@ func (s *source) targetFacts() TargetFacts {
 		t.Condition = TargetPrimary
 	case r.Condition == "" || r.Condition == string(state.KindNone):
 		t.Condition = TargetEmpty
-	case r.Source != "" && r.Source != s.id.String():
+	case r.Source != "" && r.Source != source:
 		t.Condition, t.Detail = TargetOtherVolume, r.Source
 	case known:
 		t.Condition = c

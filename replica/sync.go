@@ -160,7 +160,7 @@ func (s *source) probe(ctx context.Context) error {
 	if r.InUse != "" {
 		return inUse(s.leg.Device, r.InUse, r.Host)
 	}
-	if r.Size < s.origin.Size {
+	if r.Size < s.origin.Size && !r.Grows {
 		return failure.Refused(s.leg.Device, fmt.Sprintf("the target is too small: %d bytes, the source has %d", r.Size, s.origin.Size), fmt.Sprintf("lvextend it on %s to at least %d bytes", r.Host, s.origin.Size))
 	}
 	return nil

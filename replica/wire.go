@@ -35,7 +35,8 @@ type probeReply struct {
 	Role       string                `json:"role"`
 	Fence      uint64                `json:"fence"`
 	Source     string                `json:"source"`
-	Size       int64                 `json:"size"` // of the device, bytes
+	Size       int64                 `json:"size"`            // of the device, bytes
+	Grows      bool                  `json:"grows,omitempty"` // it becomes as large as the source by itself
 	Applied    time.Time             `json:"applied"`
 	Host       string                `json:"host"`
 	Detail     string                `json:"detail"`
