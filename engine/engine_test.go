@@ -345,9 +345,9 @@ func TestSubChunkNeedsItsBase(t *testing.T) {
 
 	_, err = engine.Merge(t.Context(), mem.NewFrom("t", base), bytes.NewReader(wire.Bytes()), engine.MergeOptions{})
 	require.ErrorIs(t, err, engine.ErrSubChunk)
-	require.NoError(t, engine.CheckBases(t.Context(), mem.NewFrom("t", base), bytes.NewReader(wire.Bytes())))
+	require.NoError(t, engine.CheckBases(t.Context(), mem.NewFrom("t", base), bytes.NewReader(wire.Bytes()), nil))
 	var bad *engine.BaseError
-	require.ErrorAs(t, engine.CheckBases(t.Context(), mem.New("t", 64<<10), bytes.NewReader(wire.Bytes())), &bad)
+	require.ErrorAs(t, engine.CheckBases(t.Context(), mem.New("t", 64<<10), bytes.NewReader(wire.Bytes()), nil), &bad)
 	require.Equal(t, []extent.Extent{{Off: 0, Len: 64 << 10}}, bad.Ranges)
 }
 

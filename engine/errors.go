@@ -15,6 +15,8 @@ var (
 	ErrSubChunk = errors.New("a sub-chunk delta is only written from a checked journal")
 	// ErrBase: the target's content is not the base of a sub-chunk delta.
 	ErrBase = errors.New("target's content is not the base of this delta")
+	// ErrOldContent: the base's content cannot be read; the changed chunks can still be sent whole.
+	ErrOldContent = errors.New("old content of the changed chunks cannot be read")
 	// ErrChain: deltas to be squashed do not follow one another.
 	ErrChain = errors.New("deltas do not form a chain")
 	// ErrOptions: options that make no sense together.
@@ -24,6 +26,7 @@ var (
 // BaseError lists the ranges whose content is not the base of a sub-chunk delta.
 type BaseError struct {
 	Ranges []extent.Extent
+	Cut    bool // there are more
 }
 
 // Error says how many.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -18,7 +17,8 @@ import (
 //
 //	cut      (sequential)  the set's extents -> groups of FrameSize bytes
 //	read     (parallel)    the snapshot's content of a group, many reads in flight
-//	sift     (parallel)    pieces that read as zeros leave the content
+//	sift     (parallel)    pieces that read as zeros leave the content; in a sub-chunk delta
+//	                       (subchunk.go) those that did not change, too
 //	pack     (parallel)    checksum, codec; not more at a time than Workers
 //	emit     (sequential)  ordered frames -> digest -> encoder -> pipe
 
@@ -58,6 +58,11 @@ type ExtractOptions struct {
 	Resume   *stream.Cursor // go on after this frame
 	Progress func(Progress) // called from one goroutine, after each frame
 
+	// Old is the content of the base. With it (and Header.SubChunk) only pieces of DiffGrain
+	// bytes that differ are sent, with digests of the chunks that they lie in. It must be what
+	// From froze, read from a place that nobody can have written to.
+	Old io.ReaderAt
+
 	// BeforeTrailer is asked after the last read and before the trailer: is the snapshot that
 	// was read still valid? An error ends the delta without its trailer.
 	BeforeTrailer func(ctx context.Context) error
@@ -74,6 +79,9 @@ func (o *ExtractOptions) prepare(src Source) error {
 		return fmt.Errorf("%d workers, %d readers: %w", o.Workers, o.Readers, ErrOptions)
 	}
 	if _, err := ParseCodec(string(o.Codec)); err != nil {
+		return err
+	}
+	if err := o.checkOld(); err != nil {
 		return err
 	}
 	h, err := CompleteHeader(src, o.Header)
@@ -111,13 +119,17 @@ type extraction struct {
 	zeros   stream.Frame // the run of zero groups not yet written
 	encoded atomic.Int64
 	codecs  [3]int64
+	passed  int64 // bytes of the set up to the last group that emit has seen
 }
 
 // group is one job: the extents of a group and their content.
 type group struct {
 	extents []extent.Extent
-	size    int // bytes of the extents
+	size    int   // bytes of the extents
+	passed  int64 // bytes of the set up to the end of this group
 	buf     []byte
+	old     []byte      // sub-chunk: the base's content
+	bases   []baseRange // sub-chunk: the chunks that differ
 	frame   stream.Frame
 }
 
@@ -157,7 +169,11 @@ func (x *extraction) run(ctx context.Context) (stream.Trailer, error) {
 		return stream.Trailer{}, err
 	}
 	x.enc = enc
-	jobs := max(2, min(x.opt.Readers+2*x.opt.Workers+2, maxBuffers/int(x.opt.Header.FrameSize)))
+	buffers := maxBuffers / int(x.opt.Header.FrameSize)
+	if x.opt.Old != nil {
+		buffers /= 2
+	}
+	jobs := max(2, min(x.opt.Readers+2*x.opt.Workers+2, buffers))
 	err = runLine(ctx, jobs, x.opt.Readers+x.opt.Workers, stages[group]{produce: x.cut, work: x.read, consume: x.emit, abort: x.out.abort})
 	if err == nil {
 		err = x.flushZeros()
@@ -174,13 +190,19 @@ func (x *extraction) run(ctx context.Context) (stream.Trailer, error) {
 }
 
 // cut turns the set's extents into groups. Where it cuts depends on nothing but the set and
-// the frame size; groups before the cursor are counted and not read.
+// the frame size; groups before the cursor are passed over and not read. Groups of a
+// sub-chunk delta that did not change have no number, so there the cursor's place counts.
 func (x *extraction) cut(l *line[group]) error {
-	first, seq := uint64(0), uint64(0)
-	if x.opt.Resume != nil {
-		first = x.opt.Resume.Next
-	}
+	seq, passed := uint64(0), int64(0)
 	c := cutter{size: int64(x.opt.Header.FrameSize)}
+	hand := func() error {
+		passed += c.bytes
+		defer func() { c.reset(); seq++ }()
+		if at := x.opt.Resume; at != nil && (seq < at.Next && !x.opt.Header.SubChunk || x.opt.Header.SubChunk && c.extents[0].Off < at.End) {
+			return nil
+		}
+		return x.hand(l, &c, passed)
+	}
 	for e, err := range extent.Checked(x.src.Extents(), x.opt.Header.VolumeSize) {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrSource, err)
@@ -190,29 +212,25 @@ func (x *extraction) cut(l *line[group]) error {
 			if !c.full() {
 				continue
 			}
-			if seq >= first {
-				if err := x.hand(l, &c); err != nil {
-					return err
-				}
+			if err := hand(); err != nil {
+				return err
 			}
-			c.reset()
-			seq++
 		}
 	}
-	if len(c.extents) > 0 && seq >= first {
-		return x.hand(l, &c)
+	if len(c.extents) > 0 {
+		return hand()
 	}
 	return nil
 }
 
 // hand gives the cutter's group to the line.
-func (x *extraction) hand(l *line[group], c *cutter) error {
+func (x *extraction) hand(l *line[group], c *cutter, passed int64) error {
 	it, err := l.take()
 	if err != nil {
 		return err
 	}
 	it.job.extents = append(it.job.extents[:0], c.extents...)
-	it.job.size = int(c.bytes)
+	it.job.size, it.job.passed = int(c.bytes), passed
 	l.put(it)
 	return nil
 }
@@ -247,24 +265,19 @@ func (x *extraction) read(ctx context.Context, _ int, g *group) error {
 		g.frame.Zeros = append(g.frame.Zeros, g.extents...)
 		return err
 	}
-	if len(g.buf) < g.size {
-		g.buf = make([]byte, min(int(x.opt.Header.FrameSize), max(g.size, 2*len(g.buf))))
+	g.buf = grown(g.buf, g.size, int(x.opt.Header.FrameSize))
+	if err := readExtents(ctx, x.src, g.buf, g.extents); err != nil {
+		return err
 	}
-	at := 0
-	for _, e := range g.extents {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	var content []byte
+	if x.opt.Old == nil {
+		content = g.sift()
+	} else {
+		var err error
+		if content, err = x.readDiff(ctx, g); err != nil {
+			return err
 		}
-		p := g.buf[at : at+int(e.Len)]
-		if n, err := x.src.ReadAt(p, e.Off); n < len(p) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("read %v: %w", e, err)
-		}
-		at += int(e.Len)
 	}
-	content := g.sift()
 	if len(content) == 0 {
 		return nil
 	}
@@ -274,7 +287,7 @@ func (x *extraction) read(ctx context.Context, _ int, g *group) error {
 // inHole says that all of a group lies in holes of the source.
 func (x *extraction) inHole(g *group) (bool, error) {
 	s, ok := x.src.(Sparse)
-	if !ok {
+	if !ok || x.opt.Old != nil { // a hole may be new
 		return false, nil
 	}
 	for _, e := range g.extents {
@@ -311,7 +324,12 @@ func (x *extraction) pack(ctx context.Context, g *group, content []byte) error {
 
 // emit writes a group as a frame. Zero groups wait until their run ends.
 func (x *extraction) emit(_ context.Context, g *group) error {
-	if g.frame.RawLen == 0 {
+	x.passed = g.passed
+	if len(g.frame.Extents)+len(g.frame.Zeros) == 0 { // sub-chunk: as it was
+		x.tell()
+		return nil
+	}
+	if g.frame.RawLen == 0 && len(g.frame.Bases) == 0 {
 		return x.emitZeros(g)
 	}
 	if err := x.flushZeros(); err != nil {
@@ -355,11 +373,20 @@ func (x *extraction) write(f *stream.Frame) error {
 		x.encoded.Add(int64(len(f.Payload)))
 		x.codecs[f.Codec]++
 	}
-	if x.opt.Progress != nil {
-		c := x.enc.Counts()
-		x.opt.Progress(Progress{Phase: "extracting", Done: int64(c.DataBytes + c.ZeroBytes), Total: x.enc.Header().SetBytes, Sent: x.enc.Bytes()})
-	}
+	x.tell()
 	return nil
+}
+
+func (x *extraction) tell() {
+	if x.opt.Progress == nil {
+		return
+	}
+	c := x.enc.Counts()
+	done := int64(c.DataBytes + c.ZeroBytes)
+	if x.opt.Header.SubChunk {
+		done = x.passed
+	}
+	x.opt.Progress(Progress{Phase: "extracting", Done: done, Total: x.enc.Header().SetBytes, Sent: x.enc.Bytes()})
 }
 
 func (x *extraction) report(t stream.Trailer, start time.Time) report.Extract {

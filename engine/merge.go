@@ -142,7 +142,7 @@ func (m *merger) report(in *intake) report.Merge {
 }
 
 // frames calls f for each frame of a delta, in order, without verifying content.
-func frames(r io.Reader, skipContent bool, f func(*stream.Frame) error) (stream.Header, error) {
+func frames(r io.Reader, skipContent bool, f func(*stream.Frame, stream.Header) error) (stream.Header, error) {
 	dec, err := stream.NewDecoder(newBuffered(r), stream.DecoderOptions{SkipContent: skipContent})
 	if err != nil {
 		return stream.Header{}, err
@@ -154,7 +154,7 @@ func frames(r io.Reader, skipContent bool, f func(*stream.Frame) error) (stream.
 			return dec.Header(), nil
 		}
 		if err == nil {
-			err = f(&fr)
+			err = f(&fr, dec.Header())
 		}
 		if err != nil {
 			return dec.Header(), err

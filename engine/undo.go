@@ -14,40 +14,6 @@ import (
 	"github.com/ddsgo/ddsgo/stream"
 )
 
-// maxBadBases bounds how many ranges a BaseError lists.
-const maxBadBases = 1 << 16
-
-// CheckBases compares the base digests of a sub-chunk delta with the device, all of them.
-// It answers with a *BaseError that lists the ranges that differ. A delta without base
-// digests needs no check.
-func CheckBases(ctx context.Context, dev io.ReaderAt, r io.Reader) error {
-	var bad BaseError
-	var buf []byte
-	_, err := frames(r, true, func(f *stream.Frame) error {
-		for _, b := range f.Bases {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			sum, err := digestRange(ctx, dev, b.Extent, &buf)
-			if err != nil {
-				return err
-			}
-			if sum == b.Sum {
-				continue
-			}
-			if len(bad.Ranges) == maxBadBases {
-				return &bad
-			}
-			bad.Ranges = append(bad.Ranges, b.Extent)
-		}
-		return nil
-	})
-	if err == nil && len(bad.Ranges) > 0 {
-		return &bad
-	}
-	return err
-}
-
 // digestPiece is the size of the reads of a digest.
 const digestPiece = 1 << 20
 
@@ -153,7 +119,7 @@ func (d DeltaExtents) Extents() iter.Seq2[extent.Extent, error] {
 			return
 		}
 		defer r.Close()
-		_, err = frames(r, true, func(f *stream.Frame) error {
+		_, err = frames(r, true, func(f *stream.Frame, _ stream.Header) error {
 			data, zeros := f.Extents, f.Zeros
 			for len(data)+len(zeros) > 0 {
 				list := &data

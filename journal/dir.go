@@ -85,9 +85,14 @@ func (d *Dir) throw(dir string) error {
 // Bound is an upper bound of the bytes of a delta with this header: its content and its
 // frames, the space that its spool may need.
 func Bound(h stream.Header) int64 {
-	const head, entry, fixed = 64, 24, 4096
+	const head, entry, base, fixed = 64, 24, 56, 4096
 	frame, chunk := max(int64(h.FrameSize), stream.MinFrameSize), max(int64(h.ChunkSize), 512)
-	return h.SetBytes + 2*(h.SetBytes/frame+1)*head + 2*(h.SetBytes/chunk+1)*entry + fixed
+	frames, chunks := h.SetBytes/frame+1, h.SetBytes/chunk+1
+	n := h.SetBytes + 2*frames*head + 2*chunks*entry + fixed
+	if h.SubChunk { // a frame boundary may divide a chunk
+		n += (frames + chunks) * base
+	}
+	return n
 }
 
 // Begin opens a new spool for a member; an older one of the member is replaced. need is an

@@ -8,7 +8,8 @@
 //	set       the extents that changed; its id names it across machines and retries
 //	group     the extents of the set, in order, cut every FrameSize bytes or 16384 extents; group k is the
 //	          same for every codec, worker count and retry, because only the set and the
-//	          frame size decide its boundaries
+//	          frame size decide its boundaries. A sub-chunk delta has no frame for a group in
+//	          which nothing differs, and such a group has no number
 //	frame     the record of one group, or of several groups in a row that read as zeros
 //	span      how many groups a frame stands for
 //	content   the bytes of a frame's data extents, one after the other, uncompressed
@@ -81,7 +82,13 @@
 //
 // Base table: for each range of the base that the frame builds on: gap and length as
 // varints, then the SHA-256 of that range in the base. The extents of the frame lie inside
-// the union of these ranges. A reader checks all of them before it writes anything.
+// the union of these ranges. A reader checks all of them before it writes anything, and
+// refuses ranges whose sum, over the delta, is more than the set.
+//
+// A writer of a sub-chunk delta compares the old content of each changed chunk with the new
+// one in pieces of 4096 bytes. The extents of a frame are the pieces that differ; its base
+// ranges are the chunks (or what of them lies in the group) that hold such a piece. A frame in
+// whose chunks every piece differs needs no base table.
 //
 // Raw payloads are used where encoding saves less than 3 %.
 //
@@ -112,6 +119,7 @@
 // A transfer that was cut goes on from a Cursor: the sender repeats the header with
 // first = Cursor.Next and sends the groups from there; counts and digest of the trailer
 // are those of the whole. Header fields other than first must equal those of the first part.
+// In a sub-chunk delta the groups from there are those that begin at Cursor.End or behind it.
 // A reader that has no cursor refuses a continuation.
 //
 // # What is refused

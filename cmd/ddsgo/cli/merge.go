@@ -298,7 +298,7 @@ func (m *merging) checkBases(ctx context.Context, tx *journal.Transaction) error
 	if err != nil {
 		return err
 	}
-	err = engine.CheckBases(ctx, m.dev, f)
+	err = engine.CheckBases(ctx, m.dev, f, m.progress.show)
 	if err = firstError(err, f.Close()); err == nil {
 		return nil
 	}
