@@ -17,6 +17,9 @@ func describe(leg Leg, d Decision) []string {
 	case VerdictRotate:
 		return append(steps, "the target already holds "+d.To.String()+": make "+d.Data+" the tracking snapshot", "then sync again")
 	}
+	if !d.Since.IsZero() {
+		steps = append(steps, "add the kept changed sets since "+d.Since.String()+": the target is further behind than the tracking snapshot")
+	}
 	return append(steps, fmt.Sprintf("send it to %s:%s, whose base is %v", leg.Site(), leg.Device, d.From), "remove the old tracking snapshot, rename the new one")
 }
 

@@ -60,7 +60,9 @@ type LocalFacts struct {
 	// Proven is the newest generation that the target was seen to hold, where that is newer
 	// than Base: then the tracker covers more than is needed.
 	Proven generation.Generation
-	Held   bool // by `ddsgo break`
+	// Older are the generations, newest first, from which kept changed sets lead to Base.
+	Older []generation.Generation
+	Held  bool // by `ddsgo break`
 }
 
 // TargetCondition is what the far side answered.
@@ -98,6 +100,7 @@ type TargetFacts struct {
 type Facts struct {
 	Resource     string
 	Origin       string // vg/lv of the source, for messages
+	OriginSize   int64  // bytes, now
 	Snap1, Snap2 SnapshotFact
 	PendingTable bool // the origin has an inactive device-mapper table
 	Suspended    bool // the origin is suspended

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -53,6 +54,7 @@ type Decision struct {
 	Tracker string                // LV whose table tells what changed (start, reread)
 	Data    string                // LV that holds the data (reread, resend, rotate)
 	From    generation.Generation // what the delta's header names as its base
+	Since   generation.Generation // kept sets from here to the tracker's generation belong to the delta; zero: none
 	To      generation.Generation // generation of Data (reread, resend, rotate)
 	Code    int                   // exit code (refuse, rejoin)
 	Reason  string
@@ -78,15 +80,16 @@ func Reconcile(f Facts) Decision {
 	if d.refuseTarget(f) {
 		return d
 	}
-	if d.refuseUnfinishedFull(f) {
+	if d.refuseUnfinishedFull(f) || d.refuseShrunk(f) {
 		return d
 	}
 	tracker, newer := pick(f, f.Local.Base.UUID), pick(f, f.Local.Pending.UUID)
+	since, known := covered(f)
 	switch {
 	case f.Target.At.Same(f.Local.Pending) && f.Target.Condition == TargetClean:
 		d.targetAhead(f, tracker, newer)
-	case holdsBase(f):
-		d.targetAtBase(f, tracker, newer)
+	case known:
+		d.targetCovered(f, since, tracker, newer)
 	case f.Target.Condition != TargetClean:
 		d.rejoin(f, fmt.Sprintf("the target holds an unfinished write from %v to %v, this side knows %v", f.Target.At, f.Target.To, f.Local.Base))
 	default:
@@ -191,6 +194,18 @@ func (d *Decision) refuseUnfinishedFull(f Facts) bool {
 	return false
 }
 
+// refuseShrunk: what was written to a volume that has lost its end is not known any more.
+func (d *Decision) refuseShrunk(f Facts) bool {
+	base := f.Local.Base
+	if f.Local.State != LocalLoaded || f.OriginSize == 0 || f.OriginSize >= base.Size {
+		return false
+	}
+	d.Verdict, d.Code = VerdictRefuse, failure.CodeRefused
+	d.Reason = fmt.Sprintf("%s has shrunk: %d bytes, generation %v has %d", f.Origin, f.OriginSize, base, base.Size)
+	d.Next = "ddsgo resync " + f.Resource + ", if that was meant"
+	return true
+}
+
 // pick returns the snapshot with this UUID under either name.
 func pick(f Facts, uuid string) SnapshotFact {
 	for _, s := range []SnapshotFact{f.Snap1, f.Snap2} {
@@ -201,23 +216,32 @@ func pick(f Facts, uuid string) SnapshotFact {
 	return SnapshotFact{}
 }
 
-// holdsBase says that the target is at our base, or is a mixture that ddsgo itself
-// wrote while going from our base to our pending snapshot or beyond: there the
-// superset rule holds, because the tracker knows every chunk written since the base.
-func holdsBase(f Facts) bool {
+// covered says that the target is at a generation from which on every chunk that was
+// written is known, or is a mixture that ddsgo itself wrote while going on from there: then
+// the superset rule holds. since is where the record begins: our base, whose tracker knows
+// every chunk written since, or an older generation from which kept sets lead to it.
+func covered(f Facts) (since generation.Generation, ok bool) {
 	if f.Local.State != LocalLoaded || f.Local.Base.IsZero() {
-		return false
+		return since, false
 	}
-	if at := f.Target.At; !at.Same(f.Local.Base) && !(at.Same(f.Local.Proven) && at.Seq > f.Local.Base.Seq) {
-		return false
+	record := append([]generation.Generation{f.Local.Base}, f.Local.Older...)
+	same := func(g generation.Generation) func(generation.Generation) bool { return g.Same }
+	at, to := f.Target.At, f.Target.To
+	i := slices.IndexFunc(record, same(at))
+	if i < 0 && at.Same(f.Local.Proven) {
+		// An instant of ours without a set of its own: what was written since an earlier one.
+		i = slices.IndexFunc(record, func(g generation.Generation) bool { return g.Seq < at.Seq })
+	}
+	if i < 0 {
+		return since, false
 	}
 	switch f.Target.Condition {
 	case TargetClean:
-		return true
+		return record[i], true
 	case TargetApplying, TargetInconsistent:
-		return f.Target.To.Same(f.Local.Pending)
+		return record[i], to.Same(f.Local.Pending) || to.Seq > at.Seq && slices.ContainsFunc(record, same(to))
 	}
-	return false
+	return since, false
 }
 
 // targetAhead: the run was cut after the target had committed.
@@ -233,9 +257,12 @@ func (d *Decision) targetAhead(f Facts, tracker, newer SnapshotFact) {
 	}
 }
 
-// targetAtBase: the run was cut before the target had committed, or there was none.
-func (d *Decision) targetAtBase(f Facts, tracker, newer SnapshotFact) {
+// targetCovered: the run was cut before the target had committed, or there was none.
+func (d *Decision) targetCovered(f Facts, since generation.Generation, tracker, newer SnapshotFact) {
 	d.From = f.Target.At
+	if !since.Same(f.Local.Base) {
+		d.Since = since
+	}
 	switch {
 	case newer.State == SnapGood && f.Local.SetSaved:
 		d.Verdict, d.Data, d.To = VerdictResend, newer.Name, f.Local.Pending

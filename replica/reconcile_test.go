@@ -68,6 +68,11 @@ func everyLocal() []LocalFacts {
 		{State: LocalLoaded, Pending: genNext, Full: true},
 		{State: LocalLoaded, Base: genBase, Proven: genNext, Pending: genLater, SetSaved: true},
 		{State: LocalLoaded, Base: genBase, Held: true},
+		{State: LocalLoaded, Base: genBase, Older: []generation.Generation{genA}},
+		{State: LocalLoaded, Base: genBase, Older: []generation.Generation{genA}, Pending: genNext},
+		{State: LocalLoaded, Base: genBase, Older: []generation.Generation{genA}, Pending: genNext, SetSaved: true},
+		// Folded after the target had gone on to genBase, whose snapshot was lost.
+		{State: LocalLoaded, Base: genLater, Older: []generation.Generation{genA}, Proven: genBase},
 	}
 }
 
@@ -139,7 +144,7 @@ func sendViolation(f Facts, d Decision, byName map[string]SnapshotFact) error {
 	switch f.Target.Condition {
 	case TargetClean:
 	case TargetApplying, TargetInconsistent:
-		if !(f.Target.At.Same(f.Local.Base) || f.Target.At.Same(f.Local.Proven)) || !f.Target.To.Same(f.Local.Pending) {
+		if !f.Target.To.Same(f.Local.Pending) && !f.Target.To.Same(f.Local.Base) {
 			return fmt.Errorf("sends onto a mixture that it does not know")
 		}
 	default:
@@ -147,6 +152,9 @@ func sendViolation(f Facts, d Decision, byName map[string]SnapshotFact) error {
 	}
 	if d.Verdict != VerdictRotate && !d.From.Same(f.Target.At) {
 		return fmt.Errorf("base %v, but the target is at %v", d.From, f.Target.At)
+	}
+	if err := recordViolation(f, d); err != nil {
+		return err
 	}
 	tracker, data := byName[d.Tracker], byName[d.Data]
 	if (d.Verdict == VerdictStart || d.Verdict == VerdictReread) && (tracker.UUID != f.Local.Base.UUID || !tracker.tracks()) {
@@ -164,6 +172,32 @@ func sendViolation(f Facts, d Decision, byName map[string]SnapshotFact) error {
 	return nil
 }
 
+// recordViolation: what is sent must begin no later than the instant that the target holds.
+func recordViolation(f Facts, d Decision) error {
+	begins := f.Local.Base
+	if !d.Since.IsZero() {
+		begins = d.Since
+		kept := false
+		for _, g := range f.Local.Older {
+			kept = kept || g.Same(begins)
+		}
+		if !kept {
+			return fmt.Errorf("unites sets since %v, which are not kept", begins)
+		}
+	}
+	if at := f.Target.At; d.Verdict != VerdictRotate && !at.Same(f.Local.Pending) && at.Seq < begins.Seq {
+		return fmt.Errorf("the target is at %v, the record begins at %v", at, begins)
+	}
+	known := f.Target.At.Same(f.Local.Base) || f.Target.At.Same(f.Local.Pending) || f.Target.At.Same(f.Local.Proven)
+	for _, g := range f.Local.Older {
+		known = known || f.Target.At.Same(g)
+	}
+	if !known {
+		return fmt.Errorf("the target is at %v, which was never ours", f.Target.At)
+	}
+	return nil
+}
+
 // TestReconcileTable pins every answer: the golden file holds one line per verdict,
 // reason with the number of combinations, then every combination that goes on although
 // nothing about the origin needs repair.
@@ -176,8 +210,8 @@ func TestReconcileTable(t *testing.T) {
 		if f.PendingTable || f.Suspended || f.Snap1.State > SnapMiswired || f.Snap2.State > SnapMiswired || f.Local.State != LocalLoaded || d.Err(f) != nil {
 			return
 		}
-		fmt.Fprintf(&rows, "snap1=%v/%s snap2=%v/%s pending=%v set=%v target=%v@%s -> %v tracker=%s data=%s from=%s clean=%v\n", f.Snap1.State, f.Snap1.UUID, f.Snap2.State, f.Snap2.UUID,
-			f.Local.Pending.Seq, f.Local.SetSaved, f.Target.Condition, f.Target.At.UUID, d.Verdict, d.Tracker, d.Data, d.From.UUID, d.Cleanup)
+		fmt.Fprintf(&rows, "snap1=%v/%s snap2=%v/%s pending=%v set=%v older=%d target=%v@%s -> %v tracker=%s data=%s from=%s since=%s clean=%v\n", f.Snap1.State, f.Snap1.UUID, f.Snap2.State, f.Snap2.UUID,
+			f.Local.Pending.Seq, f.Local.SetSaved, len(f.Local.Older), f.Target.Condition, f.Target.At.UUID, d.Verdict, d.Tracker, d.Data, d.From.UUID, d.Since.UUID, d.Cleanup)
 	})
 	var out bytes.Buffer
 	for _, k := range sortedKeys(counts) {
@@ -243,6 +277,9 @@ func TestReconcileHeals(t *testing.T) {
 		{"target ahead, snap2 lost", Facts{Snap1: good("s1", "b"), Snap2: none, Local: saved, Target: atNext}, VerdictStart},
 		{"tracker half removed by LVM", Facts{Snap1: SnapshotFact{"s1", SnapPlain, "b", true}, Snap2: good("s2", "n"), Local: saved, Target: atNext}, VerdictRotate},
 		{"tracker overflowed, nothing pending", Facts{Snap1: SnapshotFact{"s1", SnapOverflowed, "b", true}, Snap2: none, Local: base, Target: atBase}, VerdictRejoin},
+		{"target rolled back, sets kept", Facts{Snap1: good("s1", "b"), Snap2: none, Local: LocalFacts{State: LocalLoaded, Base: genBase, Older: []generation.Generation{genA}}, Target: TargetFacts{Condition: TargetClean, At: genA}}, VerdictStart},
+		{"target rolled back, sets kept, killed while sending", Facts{Snap1: good("s1", "b"), Snap2: good("s2", "n"), Local: LocalFacts{State: LocalLoaded, Base: genBase, Pending: genNext, SetSaved: true, Older: []generation.Generation{genA}}, Target: TargetFacts{Condition: TargetClean, At: genA}}, VerdictResend},
+		{"folded while half written", Facts{Snap1: good("s1", "b"), Snap2: none, Local: LocalFacts{State: LocalLoaded, Base: genBase, Older: []generation.Generation{genA}}, Target: TargetFacts{Condition: TargetInconsistent, At: genA, To: genBase}}, VerdictStart},
 		{"target rolled back", Facts{Snap1: good("s1", "b"), Snap2: none, Local: base, Target: TargetFacts{Condition: TargetClean, At: genA}}, VerdictRejoin},
 	}
 	for _, c := range cases {

@@ -134,7 +134,7 @@ func damages() map[string]struct {
 			_, err := w.verify(VerifyOptions{})
 			require.Error(w.t, err)
 		}},
-		"target rolled back with its state": {failure.CodeNeedFull, func(w *world) {
+		"target rolled back with its state, changed sets lost": {failure.CodeNeedFull, func(w *world) {
 			old, files := w.content(w.dst, targetPath), w.dstFiles.copy()
 			tags := w.lvs(w.dst, "vg1")[0].Tags
 			w.must(doSync)
@@ -145,6 +145,12 @@ func damages() map[string]struct {
 			w.boot++
 			w.dstFiles = files
 			w.retag(w.dst, targetPath, tags)
+			sets, err := filepath.Glob(filepath.Join(w.dir, "src", "volumes", "*", "sets", "*"))
+			require.NoError(w.t, err)
+			require.NotEmpty(w.t, sets)
+			for _, f := range sets {
+				require.NoError(w.t, os.Remove(f))
+			}
 		}},
 		"target's tags changed by hand": {failure.CodeRefused, func(w *world) {
 			w.retag(w.dst, targetPath, []string{"ddsgo.role=secondary", "ddsgo.fence=0", "ddsgo.cond=clean", "ddsgo.gen=nonsense:9"})

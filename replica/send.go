@@ -22,20 +22,20 @@ import (
 // times faster with many than with one.
 const deviceReaders = 16
 
-// sendDelta sends the changed set with the content of its snapshot.
+// sendDelta sends the changed set, and the kept ones that a target further behind needs, with
+// the content of the run's snapshot.
 func (s *source) sendDelta(ctx context.Context, d Decision, rep *report.Sync) error {
-	set, err := s.openSet()
+	set, err := s.openDelta(d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.leg.Resource, err)
 	}
 	defer func() { _ = set.Close() }() // read only
-	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.Header.ChunkSize), From: d.From, SetBytes: set.Bytes}
-	copy(h.SetID[:], set.Header.ID[:])
+	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.ChunkSize), From: d.From, SetBytes: set.Bytes, SetID: set.ID}
 	m := modeJournal
 	if s.leg.Direct {
 		m = modeDirect
 	}
-	return s.send(ctx, m, h, set.Extents(), false, rep)
+	return s.send(ctx, m, h, set.Extents, false, rep)
 }
 
 // sendFull sends the whole snapshot.

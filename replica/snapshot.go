@@ -76,7 +76,12 @@ func (s *source) readTable(ctx context.Context, d Decision) error {
 		return err
 	}
 	h := extent.ChangedSetHeader{Volume: s.id.String(), From: s.doc.Tracking.Generation, To: op.To, Size: op.To.Size, ChunkSize: table.ChunkSize}
-	if _, err := s.h.WriteSet(path, h, table.Changed.Seq()); err != nil {
+	changed := table.Changed.Seq()
+	if was := tracker.OriginSize; was < op.To.Size {
+		// The source has grown since: the tracker keeps its old size and knows nothing of the rest.
+		changed = extent.Outward(extent.Union(changed, extent.Of(extent.Between(was, op.To.Size))), h.ChunkSize, op.To.Size)
+	}
+	if _, err := s.h.WriteSet(path, h, changed); err != nil {
 		return err
 	}
 	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })

@@ -48,6 +48,7 @@ type source struct {
 	closer  io.Closer
 	// compared is what the target's write counters were when a hash exchange read it.
 	compared *state.Counters
+	leads    []lead // how kept sets lead to the tracking snapshot; see findLeads
 }
 
 // openSource locks the source and reads what is known about it.
@@ -166,6 +167,9 @@ func (s *source) localFacts() LocalFacts {
 	if t := s.doc.Tracking; t != nil {
 		f.Base = t.Generation
 	}
+	for _, l := range s.leads {
+		f.Older = append(f.Older, l.From)
+	}
 	if op := s.doc.Operation; op != nil {
 		f.Pending, f.Full = op.To, op.Verb == verbFull
 		if set, err := s.openSet(); err == nil {
@@ -206,7 +210,10 @@ func (s *source) report(ctx context.Context) ([]lvm.LV, error) {
 
 // facts gathers what both ends hold.
 func (s *source) facts(ctx context.Context) (Facts, error) {
-	f := Facts{Resource: s.leg.Resource, Origin: s.origin.FullName(), Local: s.localFacts(), Target: s.targetFacts()}
+	if err := s.findLeads(); err != nil {
+		return Facts{}, err
+	}
+	f := Facts{Resource: s.leg.Resource, Origin: s.origin.FullName(), OriginSize: s.origin.Size, Local: s.localFacts(), Target: s.targetFacts()}
 	lvs, err := s.report(ctx)
 	if err != nil {
 		return f, err
