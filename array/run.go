@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -87,7 +88,8 @@ type runner struct {
 	caps    Capabilities
 	options Options
 	goal    Goal
-	plan    Plan // the newest
+	plan    Plan     // the newest
+	warned  []string // by the plans whose steps were done
 
 	attempts  map[string]int // per step
 	cooled    bool           // waited before another attempt
@@ -228,6 +230,7 @@ func (r *runner) step(ctx context.Context, o Observation, s Step) error {
 		return err
 	}
 	r.cooled = false
+	r.warned = withNew(r.warned, r.plan.Warnings)
 	r.attempts[s.ID]++
 	r.poll = pollFirst
 	n := len(r.goal.Done) + 1
@@ -253,6 +256,16 @@ func (r *runner) step(ctx context.Context, o Observation, s Step) error {
 		}
 	}
 	return r.afterStep(ctx, s, err)
+}
+
+// withNew appends the texts that are not there yet.
+func withNew(all, more []string) []string {
+	for _, w := range more {
+		if !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 // cool waits before a step is done again, and lets the run observe once more: the step

@@ -15,7 +15,7 @@ import (
 func (r *runner) summary(ctx context.Context, err error) report.Summary {
 	s := report.Summary{
 		MessageType: report.TypeSummary, Resource: r.options.Resource, Verb: string(r.goal.Verb),
-		Steps: len(r.goal.Done), Warnings: r.plan.Warnings, Info: r.plan.Result,
+		Steps: len(r.goal.Done), Warnings: withNew(r.warned, r.plan.Warnings), Info: r.plan.Result,
 	}
 	switch {
 	case err == nil && len(r.goal.Done) == 0 && !r.waited():

@@ -40,7 +40,7 @@ func (d *Driver) guard(ctx context.Context, i int, s array.Step) error {
 	case stepPromote, stepForce:
 		other, err := d.cli[1-i].Info(ctx, d.cfg.Image)
 		switch {
-		case err == nil && other.Mirrored() && other.Mirroring.Primary && s.Args["over_primary"] == "":
+		case err == nil && other.IsPrimary() && s.Args["over_primary"] == "":
 			return array.Refuse("R1", "ddsgo status "+d.cfg.Name, "%s has become primary meanwhile", peer)
 		case err != nil && stepKind(s.ID) == stepPromote && !errors.Is(err, ErrNoImage):
 			return array.Unreachable(peer, err)
@@ -52,7 +52,7 @@ func (d *Driver) guard(ctx context.Context, i int, s array.Step) error {
 		if err != nil {
 			return array.Unreachable(peer, err)
 		}
-		if !other.Mirrored() || !other.Mirroring.Primary {
+		if !other.Mirrored() || !other.IsPrimary() {
 			return array.Refuse("", "ddsgo status "+d.cfg.Name, "%s is no longer primary: nothing would be copied", peer)
 		}
 	}

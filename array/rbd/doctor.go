@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // Finding is one thing that is wrong, or may become so, with the command that helps.
@@ -96,51 +95,4 @@ func (d *Driver) diagnoseSide(ctx context.Context, i int) (*PoolHealth, []Findin
 		return nil, out
 	}
 	return &h, out
-}
-
-// ImageSummary is one image of a pool as the daemons last reported it.
-type ImageSummary struct {
-	Image    string                  `json:"image"`
-	GlobalID string                  `json:"global_id"`
-	Sides    map[string]SideReported `json:"sides"` // by site
-}
-
-// SideReported is what one cluster's daemon said, and how long ago. It is no proof: it may be 30 s old
-// when all is well, and any age when the daemon is gone.
-type SideReported struct {
-	State       string   `json:"state"`
-	Description string   `json:"description"`
-	AgeSeconds  *float64 `json:"age_seconds"`
-}
-
-// Overview lists every mirrored image of a pool with two calls, one for each cluster, however many
-// images there are. A cluster that does not answer is an error beside what the other one said.
-func Overview(ctx context.Context, pool string, sites [2]Site, clis [2]*CLI) ([]ImageSummary, error) {
-	now := time.Now()
-	index := map[string]int{}
-	var out []ImageSummary
-	var errs []error
-	for i, s := range sites {
-		h, err := clis[i].PoolStatus(ctx, pool)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
-			continue
-		}
-		for _, img := range h.Images {
-			k, ok := index[img.Name]
-			if !ok {
-				k = len(out)
-				index[img.Name] = k
-				out = append(out, ImageSummary{Image: img.Name, GlobalID: img.GlobalID, Sides: map[string]SideReported{}})
-			}
-			label, _ := img.Replaying()
-			r := SideReported{State: img.State, Description: label}
-			if t := img.Updated(); !t.IsZero() {
-				age := max(now.Sub(t).Seconds(), 0)
-				r.AgeSeconds = &age
-			}
-			out[k].Sides[s.Name] = r
-		}
-	}
-	return out, errors.Join(errs...)
 }

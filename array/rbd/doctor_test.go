@@ -2,7 +2,6 @@ package rbd_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -53,32 +52,5 @@ func TestDoctorNamesTheMissingPeer(t *testing.T) {
 		s := b.must(array.Goal{Verb: array.Setup})
 		require.Equal(t, "done", string(s.Result))
 		require.NotContains(t, findings(t, b), "no peer")
-	})
-}
-
-// However many images, one call for each cluster.
-func TestOverviewIsTwoCalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := fakerbd.New(pool)
-		w.Connect(pool)
-		cli := func(c string) *rbd.CLI { return rbd.NewCLI(rbd.Cluster{Name: c}, rbd.Times{}, w) }
-		clis := [2]*rbd.CLI{cli(fakerbd.Primary), cli(fakerbd.Secondary)}
-		const images = 1000
-		for i := range images {
-			n := fmt.Sprintf("image-%04d", i)
-			w.Make(fakerbd.Primary, pool, n, []byte("x"))
-			require.NoError(t, rbd.CallForTest(t.Context(), clis[0], "mirror", "image", "enable", pool+"/"+n, "snapshot"))
-		}
-		before := len(w.Calls())
-		sites := [2]rbd.Site{{Name: site1}, {Name: site2}}
-		rows, err := rbd.Overview(t.Context(), pool, sites, clis)
-		require.NoError(t, err)
-		require.Len(t, rows, images)
-		require.Len(t, w.Calls()[before:], 2)
-		w.SetDown(fakerbd.Secondary, true)
-		rows, err = rbd.Overview(t.Context(), pool, sites, clis)
-		require.ErrorIs(t, err, rbd.ErrUnreachable)
-		require.Len(t, rows, images)
-		require.True(t, strings.HasPrefix(err.Error(), site2))
 	})
 }

@@ -1,7 +1,6 @@
 package rbd_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -33,9 +32,14 @@ type bed struct {
 
 func newBed(t *testing.T, mode string, change ...func(*rbd.Config)) *bed {
 	t.Helper()
-	w := fakerbd.New(pool)
+	return newBedOn(t, fakerbd.New(pool), mode, name, change...)
+}
+
+// newBedOn is a resource on clusters that others use as well.
+func newBedOn(t *testing.T, w *fakerbd.World, mode, image string, change ...func(*rbd.Config)) *bed {
+	t.Helper()
 	cfg := rbd.Config{
-		Name: "img", Image: rbd.Image{Pool: pool, Name: name}, Mode: mode, Runner: w,
+		Name: "img", Image: rbd.Image{Pool: pool, Name: image}, Mode: mode, Runner: strict{t, w},
 		Sites: [2]rbd.Site{
 			{Name: site1, Cluster: rbd.Cluster{Name: fakerbd.Primary, MirrorSocket: fakerbd.Primary}},
 			{Name: site2, Cluster: rbd.Cluster{Name: fakerbd.Secondary, MirrorSocket: fakerbd.Secondary}},
@@ -390,6 +394,9 @@ func TestKilledAfterEveryStep(t *testing.T) {
 	})
 }
 
+// callsPerSide is the most that one look at one side of an image may take.
+const callsPerSide = 9
+
 func TestBadInputIsNamed(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -416,9 +423,12 @@ func TestBadInputIsNamed(t *testing.T) {
 				if c.spoil != nil {
 					c.spoil(b)
 				}
-				begin := time.Now()
-				b.refused(array.Goal{Verb: array.Update}, c.code, c.words...)
+				begin, before := time.Now(), len(b.world.Calls())
+				s := b.refused(array.Goal{Verb: array.Update}, c.code, c.words...)
 				require.Less(t, time.Since(begin), time.Second)
+				require.NotEmpty(t, s.Next)
+				// One look at each side, whose calls run side by side: at 0.1 s a call less than a second.
+				require.LessOrEqual(t, len(b.world.Calls())-before, 2*callsPerSide)
 			})
 		})
 	}
@@ -447,5 +457,3 @@ func TestConfigIsChecked(t *testing.T) {
 		require.Equal(t, array.KindConfig, e.Kind)
 	}
 }
-
-var _ = context.Background

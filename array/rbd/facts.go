@@ -39,6 +39,7 @@ type facts struct {
 	ID       string   `json:"id,omitempty"`
 	Size     int64    `json:"size,omitempty"`
 	Features []string `json:"features,omitempty"`
+	Journal  string   `json:"journal,omitempty"` // id of the image's journal
 	Mirrored bool     `json:"mirrored"`
 	Mode     string   `json:"mode,omitempty"`
 	GlobalID string   `json:"global_id,omitempty"`
@@ -149,13 +150,14 @@ func (f *facts) readPool(ctx context.Context, c *CLI, pool string) error {
 }
 
 func (f *facts) setInfo(i Info) {
-	f.ID, f.Size, f.Features = i.ID, i.Size, i.Features
+	f.ID, f.Size, f.Features, f.Journal = i.ID, i.Size, i.Features, i.JournalID
 	if i.Parent != nil {
 		f.ParentImage = Image{Pool: i.Parent.Pool, Name: i.Parent.Image}.At(i.Parent.Snapshot)
 	}
 	f.Mirrored = i.Mirrored()
 	if i.Mirroring != nil {
-		f.Mode, f.GlobalID, f.Primary = i.Mirroring.Mode, i.Mirroring.GlobalID, f.Mirrored && i.Mirroring.Primary
+		f.Mode, f.GlobalID, f.Primary = i.Mirroring.Mode, i.Mirroring.GlobalID, i.IsPrimary()
+		f.FirstCopy = i.Mirroring.State == mirrorCreating
 		if f.Mode == "" {
 			f.Mode = ModeJournal
 		}
@@ -297,16 +299,18 @@ func (f *facts) setJournal(j JournalStatus) {
 		if c.ID == "" || peer != "" && c.ID != peer {
 			continue
 		}
-		_, pos, _ := j.Client(c.ID)
-		f.Replayed, f.PeerLost = &pos, c.State == "disconnected"
+		if _, pos, ok := j.Client(c.ID); ok {
+			f.Replayed = &pos
+		}
+		f.PeerLost = c.State == "disconnected"
 	}
 }
 
 func (f *facts) setSnapshots(snaps []Snapshot) {
 	for _, s := range snaps {
 		switch {
-		case s.Namespace.Type == "mirror" && s.Namespace.PrimaryMirrorUUID != "":
-			if !s.Namespace.Complete {
+		case s.Namespace.Type == "mirror" && s.copied():
+			if !s.Namespace.Complete || s.Namespace.PrimaryMirrorUUID == "" || s.Namespace.PrimarySnapID == 0 {
 				f.Copying = true
 			} else if f.Complete == nil || s.ID > f.Complete.Local {
 				f.Complete = &mirrorSnap{

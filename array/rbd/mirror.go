@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -66,14 +65,41 @@ type Info struct {
 		Image    string `json:"image"`
 		Snapshot string `json:"snapshot"`
 	} `json:"parent"`
-	JournalID string `json:"journal"`
-	Mirroring *struct {
-		Mode     string `json:"mode"` // absent before Octopus: journal
-		State    string `json:"state"`
-		GlobalID string `json:"global_id"`
-		Primary  bool   `json:"primary"`
-	} `json:"mirroring"`
+	JournalID string          `json:"journal"`
+	Mirroring *ImageMirroring `json:"mirroring"`
 }
+
+// ImageMirroring is the mirroring of an image.
+type ImageMirroring struct {
+	Mode     string `json:"mode"`  // absent before Octopus: journal
+	State    string `json:"state"` // enabled, disabling; later releases: creating
+	GlobalID string `json:"global_id"`
+	Primary  bool   `json:"primary"`
+}
+
+// UnmarshalJSON refuses an answer without the two keys that decide who may write: a key that is not
+// there must not read as "no".
+func (m *ImageMirroring) UnmarshalJSON(b []byte) error {
+	type plain ImageMirroring
+	raw := struct {
+		*plain
+		Primary *bool `json:"primary"`
+	}{plain: (*plain)(m)}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	if m.State == "" || raw.Primary == nil && m.State == mirrorEnabled {
+		return fmt.Errorf("mirroring without state or primary: %.80q", b)
+	}
+	m.Primary = raw.Primary != nil && *raw.Primary
+	return nil
+}
+
+// States of an image's mirroring. Squid has an image that is about to be copied in "creating" (not run).
+const (
+	mirrorEnabled  = "enabled"
+	mirrorCreating = "creating"
+)
 
 // Has says whether the image has a feature.
 func (i Info) Has(feature string) bool {
@@ -86,7 +112,12 @@ func (i Info) Has(feature string) bool {
 }
 
 // Mirrored says that mirroring of the image is enabled.
-func (i Info) Mirrored() bool { return i.Mirroring != nil && i.Mirroring.State == "enabled" }
+func (i Info) Mirrored() bool {
+	return i.Mirroring != nil && (i.Mirroring.State == mirrorEnabled || i.Mirroring.State == mirrorCreating)
+}
+
+// IsPrimary says that the cluster calls the image primary, whatever the state of its mirroring.
+func (i Info) IsPrimary() bool { return i.Mirroring != nil && i.Mirroring.Primary }
 
 // Info reads an image.
 func (c *CLI) Info(ctx context.Context, img Image) (Info, error) {
@@ -182,128 +213,6 @@ type PoolHealth struct {
 // PoolStatus reads the status of every mirrored image of a pool in one call.
 func (c *CLI) PoolStatus(ctx context.Context, pool string) (PoolHealth, error) {
 	return query[PoolHealth](ctx, c, "mirror", "pool", "status", pool, "--verbose")
-}
-
-// Snapshot is one row of `snap ls --all`.
-type Snapshot struct {
-	ID        int64     `json:"id"`
-	Name      string    `json:"name"`
-	Size      int64     `json:"size"`
-	Protected yesNo     `json:"protected"`
-	Timestamp string    `json:"timestamp"`
-	Namespace Namespace `json:"namespace"`
-}
-
-// Namespace is the kind of a snapshot and, for mirror snapshots, their state.
-type Namespace struct {
-	Type              string `json:"type"`  // user, mirror, trash, group
-	State             string `json:"state"` // primary, non-primary, demoted, non-primary (demoted)
-	Complete          bool   `json:"complete"`
-	PrimaryMirrorUUID string `json:"primary_mirror_uuid"`
-	PrimarySnapID     int64  `json:"primary_snap_id"`
-	LastCopied        int64  `json:"last_copied_object_number"`
-}
-
-// Time is when the snapshot was taken; zero when unreadable.
-func (s Snapshot) Time() time.Time { return parseTime(snapTimeLayout, s.Timestamp) }
-
-// yesNo accepts booleans and the strings "true" and "false" that rbd prints instead.
-type yesNo bool
-
-func (y *yesNo) UnmarshalJSON(b []byte) error {
-	s := strings.Trim(string(b), `"`)
-	v, err := strconv.ParseBool(s)
-	if err != nil {
-		return fmt.Errorf("want true or false, got %.20q", b)
-	}
-	*y = yesNo(v)
-	return nil
-}
-
-// Snapshots lists all snapshots of an image, mirroring's own included.
-func (c *CLI) Snapshots(ctx context.Context, img Image) ([]Snapshot, error) {
-	return query[[]Snapshot](ctx, c, "snap", "ls", "--all", img.String())
-}
-
-// Position is a place in a journal. Positions of one image only grow.
-type Position struct {
-	Tag   int64 `json:"tag_tid"`
-	Entry int64 `json:"entry_tid"`
-}
-
-// Before orders positions.
-func (p Position) Before(q Position) bool {
-	return p.Tag < q.Tag || p.Tag == q.Tag && p.Entry < q.Entry
-}
-
-// String is tag/entry.
-func (p Position) String() string { return fmt.Sprintf("%d/%d", p.Tag, p.Entry) }
-
-func parsePosition(s string) (Position, bool) {
-	t, e, ok := strings.Cut(s, "/")
-	tag, err1 := strconv.ParseInt(t, 10, 64)
-	entry, err2 := strconv.ParseInt(e, 10, 64)
-	return Position{Tag: tag, Entry: entry}, ok && err1 == nil && err2 == nil
-}
-
-// JournalStatus is `journal status`. The client "" is the image's own writer; each peer is one more.
-type JournalStatus struct {
-	Clients []JournalClient `json:"registered_clients"`
-}
-
-// JournalClient is one reader of a journal.
-type JournalClient struct {
-	ID     string `json:"id"`
-	State  string `json:"state"` // connected, disconnected
-	Commit struct {
-		Positions []Position `json:"object_positions"`
-	} `json:"commit_position"`
-}
-
-// Client finds a client; ok is false when it is not registered. A client without any position has
-// committed nothing: its position is the zero Position.
-func (j JournalStatus) Client(id string) (c JournalClient, pos Position, ok bool) {
-	for _, c := range j.Clients {
-		if c.ID == id {
-			if len(c.Commit.Positions) > 0 {
-				pos = c.Commit.Positions[0]
-			}
-			return c, pos, true
-		}
-	}
-	return JournalClient{}, Position{}, false
-}
-
-// Journal reads the commit positions of an image's journal.
-func (c *CLI) Journal(ctx context.Context, img Image) (JournalStatus, error) {
-	return query[JournalStatus](ctx, c, "journal", "status", "--pool", img.Pool, "--image", img.Name)
-}
-
-// Schedule is one interval of mirror snapshots.
-type Schedule struct {
-	Interval string `json:"interval"`
-	Start    string `json:"start_time,omitempty"`
-}
-
-// scheduleRow is one level of `mirror snapshot schedule ls -R`: "-" stands for "all".
-type scheduleRow struct {
-	Pool  string     `json:"pool"`
-	Image string     `json:"image"`
-	Items []Schedule `json:"items"`
-}
-
-// Schedules lists the image's own schedules, and those it would inherit from its pool or the cluster.
-func (c *CLI) Schedules(ctx context.Context, img Image) (own, inherited []Schedule, err error) {
-	rows, err := query[[]scheduleRow](ctx, c, "mirror", "snapshot", "schedule", "ls", "-R")
-	for _, r := range rows {
-		switch {
-		case r.Pool == img.Pool && r.Image == img.Name:
-			own = append(own, r.Items...)
-		case r.Image == "-" && (r.Pool == img.Pool || r.Pool == "-"):
-			inherited = append(inherited, r.Items...)
-		}
-	}
-	return own, inherited, err
 }
 
 // Watchers lists the addresses of clients that have the image open for writing.

@@ -90,9 +90,9 @@ func (t *Target) Check(ctx context.Context, h stream.Header, force, cut bool) (A
 			return a, fmt.Errorf("cluster %s: %s: %w: a delta needs its base", t.cli.Cluster().Name, t.Image, rbd.ErrNoImage)
 		}
 		a.Create = true
-		return a, t.room(ctx, h)
+		return a, t.Room(ctx, h.SetBytes)
 	}
-	if err := t.free(ctx, cut); err != nil {
+	if err := t.Free(ctx, cut); err != nil {
 		return a, err
 	}
 	if a.Applied = slices.Contains(t.snapshots, a.To); a.Applied {
@@ -101,7 +101,7 @@ func (t *Target) Check(ctx context.Context, h stream.Header, force, cut bool) (A
 	if err := t.base(ctx, h, &a, force, cut); err != nil {
 		return a, err
 	}
-	return a, t.room(ctx, h)
+	return a, t.Room(ctx, h.SetBytes)
 }
 
 // base compares what the delta builds on with what the image holds.
@@ -141,9 +141,9 @@ func (t *Target) base(ctx context.Context, h stream.Header, a *Admission, force,
 // watchTime is how long Ceph remembers the watch of a client that died, with something to spare.
 const watchTime = 45 * time.Second
 
-// free refuses an image that somebody else writes: mirroring, a watcher, a lock. After an import that
-// was cut, the dead one's watch is waited for.
-func (t *Target) free(ctx context.Context, cut bool) error {
+// Free refuses an image that somebody else writes: mirroring, a watcher, a lock. cut: an import was cut,
+// and the dead one's watch is waited for.
+func (t *Target) Free(ctx context.Context, cut bool) error {
 	info, err := t.cli.Info(ctx, t.Image)
 	if err != nil {
 		return err
@@ -180,14 +180,14 @@ func (t *Target) free(ctx context.Context, cut bool) error {
 	return nil
 }
 
-// room refuses what the pool cannot take: a full pool would block the import instead of failing it.
-func (t *Target) room(ctx context.Context, h stream.Header) error {
+// Room refuses what the pool cannot take: a full pool would block the import instead of failing it.
+func (t *Target) Room(ctx context.Context, need int64) error {
 	free, err := t.cli.Available(ctx, t.Image.Pool)
 	if err != nil {
 		return err
 	}
-	if free < h.SetBytes {
-		return fmt.Errorf("pool %s takes %d bytes more, the delta may need %d: %w", t.Image.Pool, free, h.SetBytes, rbd.ErrNoSpace)
+	if free < need {
+		return fmt.Errorf("pool %s takes %d bytes more, the delta may need %d: %w", t.Image.Pool, free, need, rbd.ErrNoSpace)
 	}
 	return nil
 }

@@ -83,6 +83,9 @@ func imageInfo(name string, i *image) obj {
 			o["parent"] = obj{"pool": pool, "pool_namespace": "", "image": img, "snapshot": sn, "trash": false, "overlap": i.size}
 		}
 	}
+	if slices.Contains(i.features, "journaling") {
+		o["journal"] = i.id
+	}
 	if i.mirrored {
 		o["mirroring"] = obj{"mode": i.mode, "state": "enabled", "global_id": i.global, "primary": i.primary}
 		if !i.primary && i.mode == "snapshot" {
@@ -112,7 +115,7 @@ func (w *World) snapList(i *image) []obj {
 	return rows
 }
 
-func (w *World) journalStatus(p *pool, peer *pool, i *image) obj {
+func (w *World) journalStatus(peer *pool, i *image) obj {
 	at := func(x position) []obj {
 		if x == (position{}) {
 			return []obj{}
@@ -120,7 +123,7 @@ func (w *World) journalStatus(p *pool, peer *pool, i *image) obj {
 		return []obj{{"object_number": 7, "tag_tid": x.tag, "entry_tid": x.entry}}
 	}
 	clients := []obj{{"id": "", "commit_position": obj{"object_positions": at(i.written)}, "state": "connected"}}
-	if peer != nil && p.peerName != "" {
+	if peer != nil && peer.peerName != "" { // who pulls registers, whoever this side pulls from
 		clients = append(clients, obj{"id": peer.mirrorUUID, "commit_position": obj{"object_positions": at(i.replayed)}, "state": "connected"})
 	}
 	return obj{"minimum_set": 0, "active_set": 0, "registered_clients": clients}

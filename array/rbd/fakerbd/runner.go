@@ -357,7 +357,7 @@ func (w *World) cmdJournal(c *cluster, a []string) (string, *failed) {
 	if !slices.Contains(t.image.features, "journaling") {
 		return "", fail(22, "rbd: journaling is not enabled for image %s", t.name)
 	}
-	return text(w.journalStatus(t.pool, w.clusters[other(c.name)].pools[t.poolName], t.image)), nil
+	return text(w.journalStatus(w.clusters[other(c.name)].pools[t.poolName], t.image)), nil
 }
 
 func (w *World) cmdList(c *cluster, a []string) (string, *failed) {
@@ -367,7 +367,14 @@ func (w *World) cmdList(c *cluster, a []string) (string, *failed) {
 	}
 	rows := []obj{}
 	for _, n := range slices.Sorted(maps.Keys(p.images)) {
-		rows = append(rows, obj{"image": n, "id": p.images[n].id, "size": p.images[n].size, "format": 2})
+		row := obj{"image": n, "id": p.images[n].id, "size": p.images[n].size, "format": 2}
+		if i := p.images[n]; i.mirrored && !i.primary && c.daemon {
+			row["lock_type"] = "exclusive" // its rbd-mirror holds it
+		}
+		rows = append(rows, row)
+		for k, s := range p.images[n].userSnaps {
+			rows = append(rows, obj{"image": n, "snapshot": s, "snapshot_id": k + 1, "protected": "false", "size": p.images[n].size, "format": 2})
+		}
 	}
 	return text(rows), nil
 }

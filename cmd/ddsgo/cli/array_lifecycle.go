@@ -100,7 +100,7 @@ func runLifeCycle(ctx context.Context, g *globals, s streams, o *lifeCycleOption
 		return err
 	}
 	o.parallel = 1
-	names, err := o.names(ctx, env.cfg, args[:1], false)
+	names, err := o.names(ctx, env, args[:1], false)
 	if err != nil {
 		return err
 	}

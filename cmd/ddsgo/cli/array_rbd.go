@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ddsgo/ddsgo/array"
@@ -76,10 +78,10 @@ func named(cfg *config.Config, name string) bool {
 }
 
 // eachImage replaces the names of resources with several images by those of their images.
-func eachImage(ctx context.Context, cfg *config.Config, names []string) ([]string, error) {
+func eachImage(ctx context.Context, env environment, names []string) ([]string, error) {
 	var out []string
 	for _, n := range names {
-		images, err := imagesOf(ctx, cfg, n, run.OS{})
+		images, err := imagesOf(ctx, env.cfg, n, env.runner)
 		if err != nil {
 			return nil, err
 		}
@@ -120,22 +122,31 @@ func imagesOf(ctx context.Context, cfg *config.Config, name string, runner run.R
 	return names, nil
 }
 
-// mirroredImages asks the first cluster that answers.
+// mirroredImages are those that any cluster mirrors: after a disaster one of them does not answer, and an
+// image that lost its copy is on one of them only. Only when neither answers is there no list.
 func mirroredImages(ctx context.Context, r config.Resource, runner run.Runner) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
-	var last error
-	for _, s := range r.RBD.Sites {
-		st, err := rbd.NewCLI(rbdCluster(s.Of), rbd.Times{}, runner).PoolStatus(ctx, r.RBD.Pool)
-		if err != nil {
-			last = err
-			continue
-		}
-		var names []string
-		for _, i := range st.Images {
-			names = append(names, i.Name)
-		}
-		return names, nil
+	var errs [2]error
+	var names [2][]string
+	var wg sync.WaitGroup
+	for i, s := range r.RBD.Sites {
+		wg.Go(func() {
+			st, err := rbd.NewCLI(rbdCluster(s.Of), rbd.Times{}, runner).PoolStatus(ctx, r.RBD.Pool)
+			errs[i] = err
+			for _, img := range st.Images {
+				names[i] = append(names[i], img.Name)
+			}
+		})
 	}
-	return nil, failure.With(failure.CodeUnreachable, r.Name, "which images are mirrored cannot be read", "ddsgo status "+r.Name, last)
+	wg.Wait()
+	if errs[0] != nil && errs[1] != nil {
+		for _, known := range []error{rbd.ErrNotMirrored, rbd.ErrNoPool} {
+			if errors.Is(errs[0], known) && errors.Is(errs[1], known) {
+				return nil, failure.With(failure.CodeRefused, r.Name, "pool "+r.RBD.Pool+": "+known.Error()+" on either cluster", "ddsgo doctor "+r.Name+imageSeparator+"IMAGE", errs[0])
+			}
+		}
+		return nil, failure.With(failure.CodeUnreachable, r.Name, "which images are mirrored cannot be read", "ddsgo doctor "+r.Name+imageSeparator+"IMAGE", errors.Join(errs[0], errs[1]))
+	}
+	return append(names[0], names[1]...), nil
 }

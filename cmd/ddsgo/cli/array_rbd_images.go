@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
@@ -16,26 +17,37 @@ import (
 )
 
 func newArrayImagesCommand(g *globals, s streams) *cobra.Command {
-	return &cobra.Command{
+	var o rbd.OverviewOptions
+	cmd := &cobra.Command{
 		Use:   "images NAME",
 		Short: "List every mirrored image of an rbd resource's pool, as its daemons last reported it",
 		Long: `List every mirrored image of an rbd resource's pool, as its daemons last reported it.
 
-Two calls to Ceph, however many images there are. The reports are up to 30 s old, and as old as
-their age says when a daemon is gone: "ddsgo status NAME:IMAGE" asks both clusters about one image.
+Two calls to Ceph, however many images there are; with --long four. The reports are up to 30 s old, and
+as old as their age says when a daemon is gone: "ddsgo status NAME:IMAGE" asks both clusters about one
+image. VERDICT is what both reports add up to:
+
+  ok            one site is primary, the other one replicates, both reports are fresh
+  warn          first copy, stopped, no daemon, an old report, mirrored at one site only
+  error         split brain, or primary at both sites
+  unknown       a cluster did not answer
+  not_mirrored  listed by --long only
 
 EXIT STATUS
-  0  listed
+  0  listed, whatever the verdicts
   3  one cluster did not answer; what the other one says is listed
   4  unknown resource, or not an rbd one`,
 		Example: `  ddsgo array images img
-  ddsgo array images img --json`,
+  ddsgo array images img --long
+  ddsgo array images img --json | jq -r '.images[] | select(.verdict != "ok") | .image'`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return listImages(cmd.Context(), g, s, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return listImages(cmd.Context(), g, s, args[0], o) },
 	}
+	cmd.Flags().BoolVar(&o.List, "long", false, "size and lock of every image, and the images that are not mirrored")
+	return cmd
 }
 
-func listImages(ctx context.Context, g *globals, s streams, name string) error {
+func listImages(ctx context.Context, g *globals, s streams, name string, o rbd.OverviewOptions) error {
 	env, err := g.load(s)
 	if err != nil {
 		return err
@@ -50,13 +62,16 @@ func listImages(ctx context.Context, g *globals, s streams, name string) error {
 		sites[i] = rbd.Site{Name: site.Name, Cluster: rbdCluster(site.Of)}
 		clis[i] = rbd.NewCLI(sites[i].Cluster, rbd.Times{}, env.runner)
 	}
-	rows, err := rbd.Overview(ctx, r.RBD.Pool, sites, clis)
+	rows, err := rbd.Overview(ctx, r.RBD.Pool, sites, clis, o)
 	if g.json {
+		if rows == nil {
+			rows = []rbd.ImageSummary{}
+		}
 		if printErr := printJSON(s.out, map[string]any{"schema_version": 1, "resource": name, "pool": r.RBD.Pool, "images": rows}); printErr != nil {
 			return printErr
 		}
 	} else {
-		printImages(s, sites, rows)
+		printImages(s, sites, rows, o)
 	}
 	if err != nil {
 		return failure.With(failure.CodePartial, name, "not every cluster answered", "ddsgo doctor "+name, err)
@@ -64,25 +79,64 @@ func listImages(ctx context.Context, g *globals, s streams, name string) error {
 	return nil
 }
 
-func printImages(s streams, sites [2]rbd.Site, rows []rbd.ImageSummary) {
+func printImages(s streams, sites [2]rbd.Site, rows []rbd.ImageSummary, o rbd.OverviewOptions) {
 	t := table.NewWriter()
 	t.SetOutputMirror(s.out)
 	t.SetStyle(table.StyleLight)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(table.Row{"IMAGE", strings.ToUpper(sites[0].Name), "AGE", strings.ToUpper(sites[1].Name), "AGE"})
+	one, two := strings.ToUpper(sites[0].Name), strings.ToUpper(sites[1].Name)
+	head := table.Row{"IMAGE", "VERDICT", "PRIMARY", one, "AGE", two, "AGE", "BEHIND"}
+	if o.List {
+		head = append(head, "SIZE", "LOCK "+one, "LOCK "+two)
+	}
+	t.AppendHeader(append(head, "WHY"))
 	for _, r := range rows {
-		row := table.Row{r.Image}
+		row := table.Row{r.Image, string(r.Verdict), strings.Join(r.Primary, " and ")}
+		behind, size := "", ""
 		for _, site := range sites {
 			side := r.Sides[site.Name]
-			age := "-"
-			if side.AgeSeconds != nil {
-				age = (time.Duration(*side.AgeSeconds) * time.Second).String()
-			}
-			row = append(row, side.State+" "+side.Description, age)
+			row = append(row, side.State, ageWord(side.AgeSeconds))
+			behind, size = either(behind, behindWord(side)), either(size, sizeWord(side.Size))
 		}
-		t.AppendRow(row)
+		row = append(row, behind)
+		if o.List {
+			row = append(row, size, r.Sides[sites[0].Name].Lock, r.Sides[sites[1].Name].Lock)
+		}
+		t.AppendRow(append(row, strings.Join(r.Why, "; ")))
 	}
 	t.Render()
+}
+
+func either(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func ageWord(seconds *float64) string {
+	if seconds == nil {
+		return "-"
+	}
+	return (time.Duration(*seconds) * time.Second).String()
+}
+
+// behindWord is what the receiving side reports: entries of a journal, or seconds between snapshots.
+func behindWord(s rbd.SideReported) string {
+	switch {
+	case s.EntriesBehind != nil:
+		return fmt.Sprintf("%d entries", *s.EntriesBehind)
+	case s.LagSeconds != nil:
+		return ageWord(s.LagSeconds)
+	}
+	return ""
+}
+
+func sizeWord(size *int64) string {
+	if size == nil {
+		return ""
+	}
+	return humanize.IBytes(uint64(max(*size, 0)))
 }
 
 // diagnoser is a driver that can tell more about what is wrong than an observation.
@@ -126,7 +180,7 @@ func runDoctor(ctx context.Context, g *globals, s streams, sel *selection, args 
 	if err != nil {
 		return err
 	}
-	names, err := sel.names(ctx, env.cfg, args, true)
+	names, err := sel.names(ctx, env, args, true)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/array/rbd/fakerbd"
-	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
 )
@@ -41,10 +38,7 @@ func newRBDBed(t *testing.T) *rbdBed {
 func (b *rbdBed) run(args ...string) (code int, out, errOut string) {
 	var o, e strings.Builder
 	s := streams{strings.NewReader(""), &o, &e}
-	g := &globals{drivers: map[string]openDriver{config.DriverRBD: func(ctx context.Context, env environment, r config.Resource) (array.Driver, error) {
-		env.runner = b.world
-		return openRBD(ctx, env, r)
-	}}}
+	g := &globals{drivers: drivers(), runner: b.world}
 	root := newRoot(g, s)
 	root.SetArgs(append(args, "--config", b.path, "--state-dir", filepath.Join(filepath.Dir(b.path), "state")))
 	err := root.ExecuteContext(b.t.Context())

@@ -31,18 +31,18 @@ func loadYAML(t *testing.T, text string) *config.Config {
 func TestImagesAreResourcesOfTheirOwn(t *testing.T) {
 	cfg := loadYAML(t, rbdYAML)
 	sel := selection{parallel: 1}
-	names, err := sel.names(t.Context(), cfg, []string{"img"}, false)
+	names, err := sel.names(t.Context(), environment{cfg: cfg}, []string{"img"}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"img:a", "img:b"}, names)
-	names, err = sel.names(t.Context(), cfg, []string{"img:b", "one"}, false)
+	names, err = sel.names(t.Context(), environment{cfg: cfg}, []string{"img:b", "one"}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"img:b", "one"}, names)
-	_, err = sel.names(t.Context(), cfg, []string{"img:nosuch"}, false)
+	_, err = sel.names(t.Context(), environment{cfg: cfg}, []string{"img:nosuch"}, false)
 	require.ErrorContains(t, err, "unknown resource")
 
 	cfg = loadYAML(t, rbdYAML)
 	all := selection{parallel: 1, all: true}
-	names, err = all.names(t.Context(), cfg, nil, false)
+	names, err = all.names(t.Context(), environment{cfg: cfg}, nil, false)
 	require.NoError(t, err)
 	require.Equal(t, "img:a img:b one", strings.Join(names, " "))
 }

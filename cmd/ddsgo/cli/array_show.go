@@ -41,7 +41,7 @@ func (g *globals) openNamed(ctx context.Context, s streams, name string) (array.
 		return nil, err
 	}
 	sel := selection{parallel: 1}
-	if _, err := sel.names(ctx, env.cfg, []string{name}, false); err != nil {
+	if _, err := sel.names(ctx, env, []string{name}, false); err != nil {
 		return nil, err
 	}
 	return g.open(ctx, env, env.cfg.Resources[name])

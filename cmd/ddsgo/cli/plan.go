@@ -49,7 +49,7 @@ func planEverything(ctx context.Context, g *globals, s streams, o *verbOptions, 
 	if err != nil {
 		return err
 	}
-	names, err := o.names(ctx, env.cfg, args, false)
+	names, err := o.names(ctx, env, args, false)
 	if err != nil {
 		return err
 	}

@@ -35,12 +35,12 @@ func (sel *selection) addFlags(cmd *cobra.Command) {
 }
 
 // names resolves the arguments. Every name is checked before anything is done to one.
-func (sel *selection) names(ctx context.Context, cfg *config.Config, args []string, noneIsAll bool) ([]string, error) {
-	names, err := sel.resources(cfg, args, noneIsAll)
+func (sel *selection) names(ctx context.Context, env environment, args []string, noneIsAll bool) ([]string, error) {
+	names, err := sel.resources(env.cfg, args, noneIsAll)
 	if err != nil {
 		return nil, err
 	}
-	return eachImage(ctx, cfg, names)
+	return eachImage(ctx, env, names)
 }
 
 func (sel *selection) resources(cfg *config.Config, args []string, noneIsAll bool) ([]string, error) {
@@ -111,10 +111,14 @@ func (g *globals) environment(s streams, cfg *config.Config) (environment, error
 	}
 	log := g.logger(s)
 	p := newTransfers(g, s)
+	runner := g.runner
+	if runner == nil {
+		runner = run.OS{Log: log}
+	}
 	return environment{
 		hp3par: newHP3PARPool(),
 		events: p.events, onSync: func(rep report.Sync) { p.finish(); printSync(g, s, rep) },
-		cfg: cfg, log: log, runner: run.OS{Log: log}, getenv: os.Getenv, site: site,
+		cfg: cfg, log: log, runner: runner, getenv: os.Getenv, site: site,
 		stateDir: func() (string, error) { return config.StateDir(g.stateDir, os.Getenv) },
 	}, nil
 }

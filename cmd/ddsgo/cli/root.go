@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/internal/run"
 	"github.com/ddsgo/ddsgo/internal/version"
 )
 
@@ -25,6 +26,8 @@ type globals struct {
 	progress   string
 
 	drivers map[string]openDriver
+	// runner runs external programs; nil: the real ones.
+	runner run.Runner
 	// localCopies lists what this host's state directory holds, for a status without
 	// configuration.
 	localCopies func(ctx context.Context, g *globals, s streams) ([]report.Resource, error)

@@ -61,7 +61,7 @@ func runStatus(ctx context.Context, g *globals, s streams, o *statusOptions, arg
 		if env.site != "" {
 			st.Site = &env.site
 		}
-		names, err := o.names(ctx, env.cfg, args, true)
+		names, err := o.names(ctx, env, args, true)
 		if err != nil {
 			return err
 		}

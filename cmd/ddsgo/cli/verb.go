@@ -132,7 +132,7 @@ func runVerb(ctx context.Context, g *globals, s streams, o *verbOptions, v array
 	if err != nil {
 		return err
 	}
-	names, err := o.names(ctx, env.cfg, args, false)
+	names, err := o.names(ctx, env, args, false)
 	if err != nil {
 		return err
 	}
