@@ -60,12 +60,14 @@ func (in *receiveRequest) validate() error {
 	in.Header.Version, in.Header.Checksum = stream.Version, stream.ChecksumXXH64SHA256
 	full := in.Mode == modeFull
 	switch {
-	case in.Mode != modeJournal && in.Mode != modeDirect && in.Mode != modeRepair && in.Mode != modeResync && !full:
+	case in.Mode != modeJournal && in.Mode != modeDirect && in.Mode != modeRepair && in.Mode != modeResync && in.Mode != modeWhole && !full:
 		return fmt.Errorf("unknown mode %q", in.Mode)
 	case in.Device == "" || in.Source == "":
 		return errors.New("no device or no source")
 	case full != (in.Header.Kind == stream.KindFull) || full != in.Header.From.IsZero() || in.Header.To.IsZero():
 		return errors.New("mode and header contradict each other")
+	case in.Header.SubChunk && (in.Mode != modeJournal || in.Header.ChunkSize == 0):
+		return errors.New("a sub-chunk delta goes through the journal")
 	}
 	return in.Header.Validate()
 }
@@ -105,7 +107,15 @@ func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in
 	if err := t.stillWanted(ctx, claim, in); err != nil {
 		return err
 	}
-	tx, err := t.jdir.Commit(t.h.Now(), journal.Member{Name: memberName(t.id), Target: t.ref.Device, Header: rec.Header, Digest: rec.Trailer.Digest.String(), Bytes: rec.Report.StreamBytes})
+	members, err := t.members(ctx, req, in, rec)
+	var bad *engine.BaseError
+	if errors.As(err, &bad) {
+		return t.askWhole(ctx, req, claim, bad)
+	}
+	if err != nil {
+		return err
+	}
+	tx, err := t.jdir.Commit(t.h.Now(), members...)
 	if err != nil {
 		return err
 	}
@@ -119,7 +129,7 @@ func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in
 	if err := claim.End(); err != nil {
 		return err
 	}
-	return req.Reply(receiveReply{Generation: rec.Header.To, Report: rec.Report})
+	return req.Reply(receiveReply{Generation: rec.Header.To, Report: rec.Report, Doubt: t.doc.Doubt})
 }
 
 // stillWanted asks everything again: while the delta came in, the target may have been
@@ -139,7 +149,7 @@ func (t *target) stillWanted(ctx context.Context, claim *state.Session, in recei
 func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequest) (engine.Received, error) {
 	opt := engine.ReceiveOptions{Check: sameDelta(in.Header), Progress: relay(req)}
 	var part *engine.Scanned
-	if found, ok := t.partial(ctx, in.Header, relay(req)); ok {
+	if found, ok := t.partial(ctx, in, relay(req)); ok {
 		part, opt.Resume, opt.Head = &found, &found.Cursor, &found.Header
 	}
 	sp, err := t.openSpool(in, part)
@@ -158,10 +168,10 @@ func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequ
 func (t *target) openSpool(in receiveRequest, part *engine.Scanned) (*journal.Spool, error) {
 	need := max(in.Need, 1<<20)
 	if part == nil {
-		sp, err := t.jdir.Begin(memberName(t.id), need)
+		sp, err := t.jdir.Begin(t.member(in.Mode), need)
 		return sp, spaceRefusal(t.ref.Device, err)
 	}
-	sp, err := t.jdir.Resume(memberName(t.id), need, part.Cursor.Bytes)
+	sp, err := t.jdir.Resume(t.member(in.Mode), need, part.Cursor.Bytes)
 	return sp, spaceRefusal(t.ref.Device, err)
 }
 
@@ -175,14 +185,14 @@ func spaceRefusal(device string, err error) error {
 }
 
 // partial is the verified prefix of an earlier try of this very delta.
-func (t *target) partial(ctx context.Context, h stream.Header, progress func(engine.Progress)) (engine.Scanned, bool) {
-	f, err := t.jdir.Partial(memberName(t.id))
+func (t *target) partial(ctx context.Context, in receiveRequest, progress func(engine.Progress)) (engine.Scanned, bool) {
+	f, err := t.jdir.Partial(t.member(in.Mode))
 	if err != nil {
 		return engine.Scanned{}, false
 	}
 	defer f.Close()
 	s, err := engine.Scan(ctx, f, progress)
-	if err != nil || !sameTransfer(s.Header, h) || s.Cursor.Next == 0 {
+	if err != nil || !sameTransfer(s.Header, in.Header) || s.Cursor.Next == 0 {
 		return engine.Scanned{}, false
 	}
 	return s, true
@@ -229,11 +239,15 @@ func (t *target) receiveDirect(ctx context.Context, req *session.Request, in rec
 	if err != nil {
 		return err
 	}
+	// What an earlier, journalled try left is of no use to anybody any more.
+	if err := errors.Join(t.vol.RevokeSession(), t.jdir.Discard()); err != nil {
+		return err
+	}
 	base := state.Base{Kind: in.Header.Kind.String(), From: in.Header.From, Digest: reply.Report.Digest, Time: t.h.Now().UTC()}
 	if err := t.becomeClean(ctx, in.Header.To, base, *t.doc.Source); err != nil {
 		return err
 	}
-	reply.Generation = in.Header.To
+	reply.Generation, reply.Doubt = in.Header.To, t.doc.Doubt
 	return errors.Join(t.vol.DropCursor(), req.Reply(reply))
 }
 

@@ -170,7 +170,11 @@ func (d *Decision) refuseTarget(f Facts) bool {
 	case TargetDamaged:
 		return set(failure.CodeRefused, "the target's state is damaged", "ddsgo resync "+f.Resource)
 	case TargetSuspect:
-		return set(failure.CodeNeedFull, "the target was written behind ddsgo's back", "ddsgo verify "+f.Resource+" --repair, or ddsgo resync "+f.Resource)
+		next := "ddsgo resync " + f.Resource
+		if f.Target.At.Same(f.Local.Base) { // there is a snapshot to compare it with
+			next = "ddsgo verify " + f.Resource + " --repair, or " + next
+		}
+		return set(failure.CodeNeedFull, "the target was written behind ddsgo's back", next)
 	case TargetOtherVolume:
 		return set(failure.CodeRefused, "the target holds a copy of another volume", "ddsgo full "+f.Resource+" --overwrite, if that copy may go")
 	case TargetEmpty:
@@ -184,6 +188,9 @@ func (d *Decision) refuseUnfinishedFull(f Facts) bool {
 	if f.Local.State == LocalLoaded && f.Local.Full && !f.Target.At.Same(f.Local.Pending) {
 		d.Verdict, d.Code = VerdictRejoin, failure.CodeNeedFull
 		d.Reason, d.Next = "the full copy is not finished", "ddsgo full "+f.Resource
+		if f.Target.Condition == TargetClean { // it was cut before the first byte of a copy over a good one
+			d.Next += " --overwrite, or ddsgo resync " + f.Resource
+		}
 		return true
 	}
 	if f.Target.Condition == TargetInconsistent && f.Target.At.IsZero() {
