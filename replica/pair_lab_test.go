@@ -29,6 +29,8 @@ type pair struct {
 	dir      string
 	env      []string
 	extra    string // further keys of the resource
+
+	near *lab.Namespace // where the source's host is on the network; nil: here
 }
 
 const mib = 1 << 20
@@ -59,7 +61,8 @@ func (p *pair) config() string { return filepath.Join(p.dir, "ddsgo.yaml") }
 // command is a ddsgo command of the source's host.
 func (p *pair) command(args ...string) *exec.Cmd {
 	args = append([]string{"--config", p.config(), "--state-dir", filepath.Join(p.dir, "near")}, args...)
-	cmd := exec.Command(lab.Binary(p.t), args...)
+	argv := p.near.Command(append([]string{lab.Binary(p.t)}, args...)...)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), p.env...)
 	return cmd
 }
