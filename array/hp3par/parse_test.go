@@ -225,3 +225,52 @@ func FuzzParseVolumes(f *testing.F) {
 		}
 	})
 }
+
+// What arrays print, byte for byte, with and without the rows that nohdtot leaves out.
+func TestParseTable(t *testing.T) {
+	const cpg13 = "0,CPG1,-,4,2,4,1,1024,512,256,128,32,16\n"
+	for name, c := range map[string]struct {
+		section, out, column, value string
+		rows                        int
+	}{
+		"showsys":                                {sectionSystem, "12345,hp3par1,HPE_3PAR 8200,CZ3012345,2,0,20054016,1024,20052992,0\n", "Model", "HPE_3PAR 8200", 1},
+		"showsys, header":                        {sectionSystem, "ID,Name,Model,Serial,Nodes,Master,TotalCap,AllocCap,FreeCap,FailedCap\n12345,hp3par1,M,S,2,0,1,1,1,0\n", "Serial", "S", 1},
+		"shownode":                               {sectionNodes, "100,32768,32768,Yes,GreenBlnk,Yes,CZ3-0,0,OK\n100,32768,32768,Yes,GreenBlnk,No,CZ3-1,1,OK\n", "LED", "GreenBlnk", 2},
+		"showcpg, 3.x":                           {sectionCPGs, cpg13, "Adm_Used", "16", 1},
+		"showcpg, header with names that repeat": {sectionCPGs, "Id,Name,Warn%,VVs,TPVVs,Usr,Snp,Total,Used,Total,Used,Total,Used\n" + cpg13 + "----------\n1,total\n", "Snp_Total", "256", 1},
+		"showcpg, newer":                         {sectionCPGs, "0,CPG1,-,4,2,4,1,1024,512\n", "Used", "512", 1},
+		"showcpg, of a release to come":          {sectionCPGs, "0,CPG1,-,4,2,0,4,1,1024,512\n", "column10", "512", 1},
+		"the same with its header":               {sectionCPGs, "Id,Name,Warn%,VVs,TPVVs,TDVVs,Usr,Snp,Total,Used\n0,CPG1,-,4,2,7,4,1,1024,512\n", "TDVVs", "7", 1},
+		"showport":                               {sectionPorts, "0:1:1,target,ready,2FF7,2011,host,FC,-,1:1:1,none\r\n", "FailoverState", "none", 1},
+		"showvv":                                 {sectionVolumes, "V,6000,tpvv,---,256,256,CPG1,2014-03-25 15:13:47 CET,MYRCG,Started\n", "RcopyStatus", "Started", 1},
+		"showvv, no Remote Copy":                 {sectionVolumes, "V,6000,snp,W,256,256,CPG1,2014-03-25 15:13:47 CET\n", "CopyOf", "W", 1},
+		"none":                                   {sectionVolumes, "no vv listed\n", "", "", 0},
+	} {
+		table, err := parseTable(c.out, columnsOf(c.section))
+		require.NoError(t, err, name)
+		require.Len(t, table.Rows, c.rows, name)
+		if c.rows > 0 {
+			require.Equal(t, c.value, table.Rows[0][c.column], "%s: %v", name, table.Rows[0])
+		}
+	}
+	_, err := parseTable("1,a,b,c,d,e,f,g,h,i\n1,a\n", columnsOf(sectionSystem))
+	require.ErrorIs(t, err, ErrOutput)
+	_, err = parseTable("Error: Invalid column name \"x\"\n", columnsOf(sectionVolumes))
+	require.Error(t, err)
+}
+
+func FuzzParseTable(f *testing.F) {
+	f.Add("0,CPG1,-,4,2,4,1,1024,512,256,128,32,16\n")
+	f.Add("Id,Name,x\n0,CPG1,\n")
+	f.Fuzz(func(t *testing.T, out string) {
+		for _, section := range SectionNames() {
+			table, err := parseTable(out, columnsOf(section))
+			if err != nil {
+				continue
+			}
+			for _, row := range table.Rows {
+				require.Len(t, row, len(table.Columns), "no column swallows another")
+			}
+		}
+	})
+}

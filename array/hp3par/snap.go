@@ -210,7 +210,7 @@ func (d *SnapDriver) refreshed(o array.Observation, g array.Goal, names []string
 		return false
 	}
 	for _, n := range names {
-		before, now := pointOf(*g.Baseline, n), pointOf(o, n)
+		before, now := snapshotPoint(*g.Baseline, n), snapshotPoint(o, n)
 		switch {
 		case before == nil || now == nil:
 			if !g.DidOK(refreshID(names)) {
@@ -223,7 +223,7 @@ func (d *SnapDriver) refreshed(o array.Observation, g array.Goal, names []string
 	return true
 }
 
-func pointOf(o array.Observation, member string) *int64 {
+func snapshotPoint(o array.Observation, member string) *int64 {
 	for _, m := range o.Members {
 		if m.Name == member {
 			return m.SyncPoint
@@ -244,7 +244,7 @@ func sameSecond(o array.Observation, names []string) bool {
 		return false
 	}
 	for _, n := range names {
-		if p := pointOf(o, n); p != nil && *p == at.Unix() {
+		if p := snapshotPoint(o, n); p != nil && *p == at.Unix() {
 			return true
 		}
 	}

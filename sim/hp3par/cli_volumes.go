@@ -95,7 +95,8 @@ func showVolumes(_ context.Context, c *cli, in input) error {
 			t.rows = append(t.rows, row)
 		}
 		for _, name := range columns {
-			if _, ok := c.volumeColumn(name, &volume{}); !ok {
+			unlicensed := strings.HasPrefix(name, "Rcopy") && !c.a.licensed("Remote Copy")
+			if _, ok := c.volumeColumn(name, &volume{}); !ok || unlicensed {
 				return errInput("", "Invalid column name %q", name)
 			}
 		}

@@ -115,3 +115,21 @@ func openHP3PARSnap(_ context.Context, env environment, r config.Resource) (arra
 	}
 	return d, nil
 }
+
+// inventoryService is the service that a proxy's rules for inventories are for.
+const inventoryService = "inventory"
+
+func listHP3PAR(ctx context.Context, env environment, a config.Array) (any, error) {
+	h, err := env.hp3par.get(env, a, inventoryService)
+	if err != nil {
+		return nil, err
+	}
+	i, err := h.Inventory(ctx)
+	if closed := h.Close(); err == nil && closed != nil {
+		env.log.Debug("closing "+a.Name, "err", closed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}

@@ -48,6 +48,7 @@ type listArray func(ctx context.Context, env environment, a config.Array) (any, 
 func inventories() map[string]listArray {
 	return map[string]listArray{
 		config.DriverInfiniBox: listInfiniBox,
+		config.DriverHP3PAR:    listHP3PAR,
 	}
 }
 
