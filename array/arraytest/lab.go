@@ -58,8 +58,16 @@ type Options struct {
 	Timeout time.Duration // of one verb; default 1 minute
 	// Log is told each case as it begins; nil: nobody.
 	Log func(text string)
+	// Part and Parts run every Parts-th verb in its state only, beginning with the Part-th:
+	// a matrix of labs shares the work.
+	Part, Parts int
+	// Goals are tried besides those that every driver knows.
+	Goals []array.Goal
 	// Only runs cases whose name holds this text.
 	Only string
+	// Pick runs the cases that it wants by their whole name; those of a verb that is disturbed are
+	// offered only when the undisturbed one was picked. nil: all.
+	Pick func(name string) bool
 }
 
 // Outcomes of a case.

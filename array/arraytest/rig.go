@@ -13,16 +13,17 @@ import (
 
 // rig is one suite at work on one lab.
 type rig struct {
-	lab     Lab
-	options Options
-	caps    array.Capabilities
-	home    string
-	away    string
-	verbs   int
-	turn    int    // which of the variants is tried next, with Options.Quick
-	clean   bool   // nothing has happened since the resource was brought home
-	harm    int    // how many entries of the storage's own notes were read
-	noWay   string // why no verb led home and the resource was made anew; empty: it never was
+	lab      Lab
+	options  Options
+	caps     array.Capabilities
+	home     string
+	away     string
+	verbs    int
+	families int    // verbs in a state that were reached
+	turn     int    // which of the variants is tried next, with Options.Quick
+	clean    bool   // nothing has happened since the resource was brought home
+	harm     int    // how many entries of the storage's own notes were read
+	noWay    string // why no verb led home and the resource was made anew; empty: it never was
 }
 
 // picture is what the suite compares before and after a verb.

@@ -101,6 +101,7 @@ func (r *rig) goals() []array.Goal {
 		{Verb: array.Start, Site: r.away},
 		{Verb: array.Revert},
 	}
+	goals = append(goals, r.options.Goals...)
 	if r.options.Quick {
 		return goals
 	}

@@ -56,7 +56,10 @@ func Run(ctx context.Context, lab Lab, o Options) (Report, error) {
 // of its steps.
 func (r *rig) family(ctx context.Context, rep *Report, s state, g array.Goal) error {
 	name := s.name + ": " + strings.TrimPrefix(g.Command("NAME"), "ddsgo ")
-	if !strings.Contains(name, r.options.Only) {
+	if !strings.Contains(name, r.options.Only) || !r.picked(name) {
+		return nil
+	}
+	if r.families++; r.options.Parts > 1 && r.families%r.options.Parts != r.options.Part%r.options.Parts {
 		return nil
 	}
 	var whole ended
@@ -69,12 +72,17 @@ func (r *rig) family(ctx context.Context, rep *Report, s state, g array.Goal) er
 		return err
 	}
 	for _, v := range r.variants(g, whole.sum.Steps) {
+		if !r.picked(name + ", " + v.name) {
+			continue
+		}
 		if _, err := r.try(ctx, rep, s, name+", "+v.name, v.run); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func (r *rig) picked(name string) bool { return r.options.Pick == nil || r.options.Pick(name) }
 
 // try builds the state, runs one case, and goes home. The error is one after which the
 // suite cannot go on.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +25,10 @@ import (
 var testStart = time.Date(2014, 3, 25, 15, 13, 47, 0, time.UTC)
 
 // keyDir is where all tests of this run share the simulator's keys.
-var keyDir string
+var (
+	keyDir string
+	making sync.Mutex // of keys
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "hp3par-driver-")
@@ -61,7 +65,9 @@ func newBench(t testing.TB, mode string, change func(*simulator.Options)) *bench
 	if change != nil {
 		change(&o)
 	}
+	making.Lock()
 	s, err := simulator.Start(t.Context(), o)
+	making.Unlock()
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.Empty(t, s.Violations(), "in no test may both sides accept writes, or a promoted side be no completed point")
@@ -187,57 +193,12 @@ func (l lab) Harm() []string { return l.sim.Violations() }
 
 func (l lab) Sleep(ctx context.Context, d time.Duration) error { return l.sleep(ctx, d) }
 
-func conform(t *testing.T, b *bench, o arraytest.Options) {
-	t.Helper()
-	arraytest.Test(t, lab{b}, o)
-	for _, v := range b.sim.Violations() {
-		t.Errorf("violation: %s", v)
-	}
-}
-
 func TestConformance(t *testing.T) {
 	for _, mode := range []string{"async", "sync"} {
 		t.Run(mode, func(t *testing.T) {
-			conform(t, newBench(t, mode, nil), arraytest.Options{Quick: os.Getenv("DDSGO_FULL") == "", Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
+			b := newBench(t, mode, nil)
+			arraytest.Test(t, lab{b}, arraytest.Options{Quick: os.Getenv("DDSGO_FULL") == "", Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
+			b.checkJournal(t)
 		})
 	}
-}
-
-// Every way to talk to the arrays has to do the same.
-func TestTransports(t *testing.T) {
-	for name, make := range map[string]func(t *testing.T, b *bench, i int) *hp3par.Array{
-		"piped": func(t *testing.T, b *bench, i int) *hp3par.Array {
-			r := b.sim.Ready().Arrays[i]
-			a, err := hp3par.NewPiped(b.options(i), hp3par.SSH{Address: r.SSH, User: "opensvc", Password: "opensvc", KnownHosts: r.KnownHosts})
-			require.NoError(t, err)
-			return a
-		},
-		"wsapi": func(t *testing.T, b *bench, i int) *hp3par.Array {
-			r := b.sim.Ready().Arrays[i]
-			a, err := hp3par.NewWSAPI(b.options(i), hp3par.WSAPI{URL: "https://" + r.WSAPI, CAFile: r.CAFile, User: "opensvc", Password: "opensvc"})
-			require.NoError(t, err)
-			return a
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, "async", nil)
-			operator := b.arrays
-			for i := range b.arrays {
-				b.arrays[i] = make(t, b, i)
-				t.Cleanup(func() { require.NoError(t, b.arrays[i].Close()) })
-			}
-			arraytest.Test(t, transportLab{lab{b}, operator}, arraytest.Options{Quick: true, Only: os.Getenv("DDSGO_CONFORMANCE_ONLY")})
-			require.Empty(t, b.sim.Violations())
-		})
-	}
-}
-
-// transportLab keeps another operator's own way to the arrays.
-type transportLab struct {
-	lab
-	operator [2]*hp3par.Array
-}
-
-func (l transportLab) Foreign(ctx context.Context, verb string) error {
-	return lab{&bench{sim: l.sim, arrays: l.operator}}.Foreign(ctx, verb)
 }

@@ -11,6 +11,11 @@ func (a *Array) Command(ctx context.Context, line string) error {
 	return err
 }
 
+// Carry sends a line as a transport would.
+func (a *Array) Carry(ctx context.Context, line string, bare bool) (string, int, error) {
+	return a.t.(*commandLine).carrier.carry(ctx, line, bare)
+}
+
 // Raw sends a line and hands back what came.
 func (a *Array) Raw(ctx context.Context, line string) (string, int, error) {
 	return a.t.(*commandLine).carrier.carry(ctx, line, false)

@@ -212,12 +212,21 @@ func (d *Driver) members(o *array.Observation, s seen) {
 				o.LastSync = &at
 			}
 		}
-		if point.wall != 0 {
-			wall := point.wall
+		if wall := groupPoint(s.g, m); wall != 0 {
 			out.SyncPoint = &wall
 		}
 		o.Members = append(o.Members, out)
 	}
+}
+
+// groupPoint is the point that counts for a volume, 0 if there is none: the group's Last-Sync, or where
+// an array does not show it, the end of the volume's own last transfer. Both move with each transfer
+// that began after the other side was read.
+func groupPoint(g group, m member) int64 {
+	if g.mode == modeSync || g.lastSync.wall != 0 {
+		return g.lastSync.wall
+	}
+	return m.last.wall
 }
 
 // reasons are the rules of the status, each with its own code.

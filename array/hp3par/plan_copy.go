@@ -23,12 +23,18 @@ func (v view) update() (array.Plan, error) {
 	return p, nil
 }
 
-// syncedAt is when the newest point of the group began; 0: unknown.
+// syncedAt is the newest point that all volumes have; 0: unknown.
 func (v view) syncedAt() int64 {
-	if len(v.Members) == 0 || v.Members[0].SyncPoint == nil {
-		return 0
+	var at int64
+	for i, m := range v.Members {
+		if m.SyncPoint == nil {
+			return 0
+		}
+		if i == 0 || *m.SyncPoint < at {
+			at = *m.SyncPoint
+		}
 	}
-	return *v.Members[0].SyncPoint
+	return at
 }
 
 func (v view) any(s array.Sync) bool {

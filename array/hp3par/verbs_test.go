@@ -1,14 +1,12 @@
 package hp3par_test
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ddsgo/ddsgo/array"
-	"github.com/ddsgo/ddsgo/array/arraytest"
 	"github.com/ddsgo/ddsgo/array/hp3par"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
@@ -201,48 +199,21 @@ func TestStatusReasons(t *testing.T) {
 	}
 }
 
-// The driver sends no command that its allow-list does not name.
-func TestCommandsAreComplete(t *testing.T) {
-	b := newBench(t, "async", nil)
-	arraytest.Test(t, lab{b}, arraytest.Options{Quick: true})
-	allowed, err := b.driver(t).Commands("proxy")
+// What an administrator puts into the proxy's rules. The conformance runs prove that nothing else is
+// ever sent.
+func TestCommands(t *testing.T) {
+	d := newBench(t, "async", nil).driver(t)
+	got, err := d.Commands("proxy")
 	require.NoError(t, err)
-	for _, e := range b.sim.Journal().Since(0) {
-		command := e.Command
-		if n := len(command) - len(" -csvtable -nohdtot"); n > 0 && command[n:] == " -csvtable -nohdtot" {
-			command = command[:n]
-		}
-		require.Contains(t, allowed, command)
+	want := []string{"showrcopy groups", "showrcopy links"}
+	for _, group := range []string{"MYRCG", "MYRCG.r12345"} {
+		want = append(want, "startrcopygroup "+group, "stoprcopygroup -f "+group, "stoprcopygroup -f -remote "+group, "syncrcopy -w "+group,
+			"setrcopygroup failover -f -waittask "+group, "setrcopygroup recover -f -waittask "+group, "setrcopygroup restore -f -waittask "+group,
+			"setrcopygroup restore -f -waittask -nostart "+group, "setrcopygroup reverse -f -waittask "+group,
+			"setrcopygroup reverse -f -waittask -stopgroups -local -current "+group, "setrcopygroup reverse -f -waittask -natural -local "+group,
+			"removercopygroup -f "+group)
 	}
-}
-
-// The suite over arrays that differ in what is not known of real ones: two settings each on a short
-// run, all combinations otherwise.
-func TestConformanceMatrix(t *testing.T) {
-	type variant struct {
-		name  string
-		fault map[string]any
-	}
-	variants := []variant{
-		{"autonomous restart", map[string]any{"autonomous_restart": true}},
-		{"old primary returns as Secondary-Rev, exit status always 0", map[string]any{"returning_role": "secondary-rev", "exit_zero": true}},
-		{"header rows, CET, clock ten minutes off", map[string]any{"header_rows": true, "timezone": "CET", "clock_offset_s": 600}},
-	}
-	if os.Getenv("DDSGO_FULL") == "" {
-		variants = variants[:2]
-	}
-	for _, v := range variants {
-		for _, mode := range []string{"async", "sync"} {
-			if os.Getenv("DDSGO_FULL") == "" && mode == "sync" {
-				continue
-			}
-			t.Run(v.name+", "+mode, func(t *testing.T) {
-				b := newBench(t, mode, nil)
-				for kind, value := range v.fault {
-					require.NoError(t, b.sim.AddFault("", kind, value))
-				}
-				conform(t, b, arraytest.Options{Quick: true})
-			})
-		}
-	}
+	require.Equal(t, want, got)
+	_, err = d.Commands("wsapi")
+	require.ErrorIs(t, err, hp3par.ErrConfig)
 }

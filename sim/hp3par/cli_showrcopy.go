@@ -104,6 +104,8 @@ func (c *cli) rcopyLinks(patterns []string) *opError {
 	return nil
 }
 
+const groupOptionsColumn = 5
+
 var (
 	groupHeader  = []string{"Name", "Target", "Status", "Role", "Mode", "Options"}
 	memberHeader = []string{" ", "LocalVV", "ID", "RemoteVV", "ID", "SyncStatus", "LastSyncTime"}
@@ -145,7 +147,7 @@ func (c *cli) rcopyGroup(g *group, detail bool) {
 	if headers {
 		c.printf("%s\n", csvLine(head))
 	}
-	c.printf("%s\n", csvLine(row))
+	c.printf("%s\n", c.csvGroup(row))
 	if headers {
 		c.printf("%s\n", csvLine(member))
 	}
@@ -153,6 +155,17 @@ func (c *cli) rcopyGroup(g *group, detail bool) {
 		c.printf("%s\n", csvLine(l))
 	}
 	c.printf("\n")
+}
+
+// csvGroup is a group's row. How its Options look differs between releases.
+func (c *cli) csvGroup(row []string) string {
+	switch f, _ := c.m.faults.Active(c.a.name, "options"); f.Text() {
+	case "empty":
+		row[groupOptionsColumn] = ""
+	case "bare":
+		return strings.Join(row, ",")
+	}
+	return csvLine(row)
 }
 
 func (c *cli) humanGroup(headers bool, head, row, member []string, lines [][]string) {

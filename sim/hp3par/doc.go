@@ -60,6 +60,8 @@
 //	timezone Z          zone of CLI times: CET, or CET=+01:00 for any other
 //	returning_role R    "primary" or "secondary-rev": the old primary after failover
 //	role_numbers R      "flag" (role 1 and roleReversed) or "number" (role 3, 4)
+//	options O           Options column of showrcopy groups in CSV: "quoted" if it holds
+//	                    commas, "bare" without quotes, or "empty"
 //
 // # What is not known of the real array
 //

@@ -43,7 +43,7 @@ var faultKinds = map[string]control.ValueType{
 	"task_seconds": control.Number, "task_fail": control.Bool, "autonomous_restart": control.Bool,
 	"exit_zero": control.Bool, "header_rows": control.Bool,
 	"clock_offset_s": control.Number, "timezone": control.Text,
-	"returning_role": control.Text, "role_numbers": control.Text,
+	"returning_role": control.Text, "role_numbers": control.Text, "options": control.Text,
 }
 
 func (m *machine) peer(a *array) *array { return m.arrays[1-a.index] }
@@ -276,6 +276,10 @@ func (m *machine) validateFault(f control.Fault) error {
 	case "role_numbers":
 		if t := f.Text(); t != "flag" && t != "number" {
 			return fmt.Errorf("%w: role_numbers %q: expected flag or number", control.ErrBadRequest, t)
+		}
+	case "options":
+		if t := f.Text(); t != "quoted" && t != "bare" && t != "empty" {
+			return fmt.Errorf("%w: options %q: expected quoted, bare or empty", control.ErrBadRequest, t)
 		}
 	case "slow_ms", "task_seconds":
 		if f.Number() < 0 {
