@@ -82,9 +82,14 @@ func (c *CLI) Command(args ...string) run.Cmd {
 	return run.Cmd{Name: "rbd", Args: append(c.connection(), args...), Env: []string{"TZ=UTC"}, Pdeathsig: true}
 }
 
-// short is the command without connection and time-outs, as error messages show it.
+// short is the command without paths and time-outs, as error messages show it. Who asks is part of it:
+// for an unknown user and for a wrong key Ceph has the same answer.
 func (c *CLI) short(args []string) string {
-	return run.Cmd{Name: "rbd", Args: append([]string{"--cluster", c.cluster.Name}, args...)}.String()
+	who := []string{"--cluster", c.cluster.Name}
+	if c.cluster.User != "" {
+		who = append(who, "--id", c.cluster.User)
+	}
+	return run.Cmd{Name: "rbd", Args: append(who, args...)}.String()
 }
 
 // call runs rbd within Times.Call and returns its standard output.

@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,6 +17,18 @@ type Snapshot struct {
 	Protected yesNo     `json:"protected"`
 	Timestamp string    `json:"timestamp"`
 	Namespace Namespace `json:"namespace"`
+}
+
+// UnmarshalJSON refuses a snapshot that does not say what it is: one that is overlooked may be the newest.
+func (s *Snapshot) UnmarshalJSON(b []byte) error {
+	type plain Snapshot
+	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
+		return err
+	}
+	if s.ID <= 0 || s.Name == "" || s.Namespace.Type == "" {
+		return fmt.Errorf("snapshot without id, name or namespace: %.80q", b)
+	}
+	return nil
 }
 
 // Namespace is the kind of a snapshot and, for mirror snapshots, their state.

@@ -3,8 +3,10 @@ package ceph
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,8 @@ const (
 	Mgr    = "mgr.x"
 	OSD    = "osd.0"
 	Mirror = "rbd-mirror"
+	// SecondMirror is one more rbd-mirror of the same cluster, as after a mistake in --cluster.
+	SecondMirror = "rbd-mirror-2"
 )
 
 const (
@@ -29,7 +33,7 @@ const (
 )
 
 // startOrder is also the reverse of the order in which a cluster is stopped.
-var startOrder = [...]string{Mon, Mgr, OSD, Mirror}
+var startOrder = [...]string{Mon, Mgr, OSD, Mirror, SecondMirror}
 
 // Cluster is one of the two clusters of a lab.
 type Cluster struct {
@@ -130,6 +134,11 @@ func (c *Cluster) StartMirror() error {
 	return c.spawn(Mirror, "rbd-mirror", "-f", "--cluster", c.Name, "-n", "client.rbd-mirror.a")
 }
 
+// StartSecondMirror starts one more rbd-mirror daemon that pulls into this cluster.
+func (c *Cluster) StartSecondMirror() error {
+	return c.spawn(SecondMirror, "rbd-mirror", "-f", "--cluster", c.Name, "-n", "client.rbd-mirror.a", "--admin-socket", filepath.Join(c.Dir, "rbd-mirror-2.asok"))
+}
+
 func (c *Cluster) spawn(name string, argv ...string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,6 +234,30 @@ func (c *Cluster) Running(name string) bool {
 // Rbd runs the rbd command line tool against this cluster, with time-outs.
 func (c *Cluster) Rbd(ctx context.Context, args ...string) ([]byte, error) {
 	return c.lab.Output(ctx, "rbd", append([]string{"--cluster", c.Name, "--client-mount-timeout", "10", "--rados-osd-op-timeout", "60"}, args...)...)
+}
+
+// ImportDiff applies a stream of rbd's to an image, as a client that writes.
+func (c *Cluster) ImportDiff(ctx context.Context, stream io.Reader, spec string) error {
+	_, err := c.lab.feed(ctx, stream, "rbd", "--cluster", c.Name, "--client-mount-timeout", "10", "--rados-osd-op-timeout", "60", "import-diff", "--no-progress", "-", spec)
+	return err
+}
+
+// Used says how much of the cluster's OSD is used, and how large it is.
+func (c *Cluster) Used(ctx context.Context) (used, size int64, err error) {
+	out, err := c.Ceph(ctx, "df", "-f", "json")
+	if err != nil {
+		return 0, 0, err
+	}
+	var df struct {
+		Stats struct {
+			Used  int64 `json:"total_used_raw_bytes"`
+			Total int64 `json:"total_bytes"`
+		} `json:"stats"`
+	}
+	if err := json.Unmarshal(out, &df); err != nil {
+		return 0, 0, fmt.Errorf("ceph lab: df: %w", err)
+	}
+	return df.Stats.Used, df.Stats.Total, nil
 }
 
 // Ceph runs the ceph command line tool against this cluster.

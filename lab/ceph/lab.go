@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,8 +169,13 @@ func (l *Lab) Env() []string {
 
 // Output runs a program in the lab's environment. The error carries what it said on standard error.
 func (l *Lab) Output(ctx context.Context, name string, args ...string) ([]byte, error) {
+	return l.feed(ctx, nil, name, args...)
+}
+
+// feed is Output with something on the program's standard input.
+func (l *Lab) feed(ctx context.Context, in io.Reader, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env, cmd.WaitDelay = l.Env(), time.Second
+	cmd.Env, cmd.WaitDelay, cmd.Stdin = l.Env(), time.Second, in
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
