@@ -15,6 +15,9 @@ var (
 	ErrReadOnly = errors.New("the side does not accept writes")
 )
 
+// ErrTooMany ends a suite that found Options.MaxFailures failures.
+var ErrTooMany = errors.New("failed cases, and more were not looked for")
+
 // Lab is a resource under test and the power to hurt its storage. Methods that a lab
 // does not have return ErrLeftOut.
 type Lab interface {
@@ -63,6 +66,8 @@ type Options struct {
 	Part, Parts int
 	// Goals are tried besides those that every driver knows.
 	Goals []array.Goal
+	// MaxFailures ends the suite after so many failed cases; 0: never.
+	MaxFailures int
 	// Only runs cases whose name holds this text.
 	Only string
 	// Pick runs the cases that it wants by their whole name; those of a verb that is disturbed are

@@ -115,6 +115,9 @@ func (r *rig) try(ctx context.Context, rep *Report, s state, name string, run fu
 		res.Outcome, res.Detail = Failed, home.Error()
 	}
 	rep.Results = append(rep.Results, res)
+	if n := r.options.MaxFailures; n > 0 && rep.Count(Failed) >= n {
+		return false, fmt.Errorf("%w: %d", ErrTooMany, n)
+	}
 	return res.Outcome == Passed, nil
 }
 

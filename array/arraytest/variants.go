@@ -196,7 +196,7 @@ func (r *rig) deadlines(ctx context.Context, rep *Report) error {
 		observe bool
 	}{{"an observation hangs", true}, {"a step hangs", false}} {
 		name := "deadline: " + v.name
-		if !strings.Contains(name, r.options.Only) {
+		if !strings.Contains(name, r.options.Only) || !r.picked(name) {
 			continue
 		}
 		if _, err := r.try(ctx, rep, normal, name, func(ctx context.Context) error {
