@@ -156,6 +156,15 @@ func (w *World) SetDaemon(name string, running bool) {
 	}
 }
 
+// AddUser makes a user known to both clusters, beside admin.
+func (w *World) AddUser(user string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.clusters {
+		c.users[user] = true
+	}
+}
+
 // SetDaemons says how many rbd-mirror daemons report to a cluster that has any.
 func (w *World) SetDaemons(name string, n int) {
 	w.mu.Lock()
