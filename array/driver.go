@@ -60,6 +60,9 @@ const (
 	VolumeDetach Verb = "volume-detach"
 )
 
+// ParamSyncFirst is the key of Goal.Params with which start copies before it turns round.
+const ParamSyncFirst = "sync_first"
+
 // ReplicationVerbs are the verbs that the command line offers at its top level.
 func ReplicationVerbs() []Verb {
 	return []Verb{Update, Break, Resume, Swap, Failover, Failback, Start, Revert}

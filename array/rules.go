@@ -58,6 +58,10 @@ func (g Goal) Command(name string) string {
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(g.Params)) {
+		if k == ParamSyncFirst {
+			cmd += " --sync-first"
+			continue
+		}
 		cmd += " --param " + shellWord(k+"="+g.Params[k])
 	}
 	return cmd

@@ -16,8 +16,9 @@ type Options struct {
 	Resource string        // name, for messages and next commands
 	Timeout  time.Duration // 0: none
 
-	OnStep func(report.Step) // after each step
-	OnWait func(report.Wait) // before each wait
+	OnWarning func(text string) // before the first step of the plan that warns
+	OnStep    func(report.Step) // after each step
+	OnWait    func(report.Wait) // before each wait
 
 	// BeforeStep and AfterStep stop the run where they return an error; tests kill it
 	// there.
@@ -217,6 +218,17 @@ func (r *runner) wait(ctx context.Context, w Wait) error {
 	return r.options.Sleep(ctx, d)
 }
 
+// warn tells what is about to be done, before it is.
+func (r *runner) warn() {
+	all := withNew(r.warned, r.plan.Warnings)
+	if r.options.OnWarning != nil {
+		for _, text := range all[len(r.warned):] {
+			r.options.OnWarning(text)
+		}
+	}
+	r.warned = all
+}
+
 // step does one step. A step without a reply is not an error here: the next
 // observation tells what became of it (R7).
 func (r *runner) step(ctx context.Context, o Observation, s Step) error {
@@ -230,7 +242,7 @@ func (r *runner) step(ctx context.Context, o Observation, s Step) error {
 		return err
 	}
 	r.cooled = false
-	r.warned = withNew(r.warned, r.plan.Warnings)
+	r.warn()
 	r.attempts[s.ID]++
 	r.poll = pollFirst
 	n := len(r.goal.Done) + 1

@@ -101,6 +101,9 @@ func typed(site string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &no) && busyWords.MatchString(no.text):
+		// Not repeated here: what keeps the group busy may be what was asked for.
+		return &array.Error{Kind: array.KindUnreachable, Site: site, Reason: "the array is busy with the group", Err: err}
 	case errors.As(err, &no):
 		return array.ArrayError(site, no.rc, "the array refused", err)
 	case errors.Is(err, ErrConfig), errors.Is(err, ErrArgument):

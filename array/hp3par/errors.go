@@ -1,6 +1,9 @@
 package hp3par
 
-import "errors"
+import (
+	"errors"
+	"regexp"
+)
 
 // Errors that callers may look for.
 var (
@@ -20,6 +23,9 @@ type rejection struct {
 }
 
 func (r *rejection) Error() string { return r.text }
+
+// busyWords are in refusals of a group that something else is done to at this moment.
+var busyWords = regexp.MustCompile(`(?i)could be retried later|currently being promoted|currently busy`)
 
 // silence is a command whose fate is unknown: it was sent and no answer came, or
 // (unsent) it was never sent.

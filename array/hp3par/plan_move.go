@@ -121,9 +121,11 @@ func (v view) relocate() (array.Plan, error) {
 	if v.role(to) == primaryRev {
 		return v.stays(to)
 	}
-	p, err := v.move(to, v.g.Params["sync_first"] == "true")
-	if err == nil && v.LastSync != nil && len(p.Steps) > 0 && v.Mode != modeSync {
-		p.Warnings = append(p.Warnings, "writes after "+v.LastSync.UTC().Format("2006-01-02T15:04:05Z")+" (LAST-SYNC) are not at "+to)
+	first := v.g.Params[array.ParamSyncFirst] == "true"
+	p, err := v.move(to, first)
+	copies := first && len(p.Steps) > 0 && (p.Steps[0].Args["op"] == opSync || p.Steps[0].Args["op"] == opStart)
+	if err == nil && len(p.Steps) > 0 && v.Mode != modeSync && !copies {
+		p.Warnings = append(p.Warnings, "writes after "+v.lastCommon()+" (LAST-SYNC) are not at "+to)
 	}
 	return p, err
 }

@@ -1,6 +1,9 @@
 package hp3par_test
 
 import (
+	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +20,27 @@ import (
 func (b *bench) changes() []string {
 	var out []string
 	for _, e := range b.sim.Journal().Since(0) {
-		if len(e.Command) < 5 || e.Command[:4] == "show" || e.Command == "exit" || e.Command[:9] == "setclienv" {
-			continue
+		switch {
+		case e.Method == "GET" || strings.HasPrefix(e.Path, "/api/v1/credentials"):
+		case e.Method != "":
+			out = append(out, e.Array[:7]+" "+e.Method+actionOf(e.Body))
+		case e.Command == "exit" || strings.HasPrefix(e.Command, "show") || strings.HasPrefix(e.Command, "setclienv"):
+		default:
+			out = append(out, e.Array[:7]+" "+e.Command)
 		}
-		out = append(out, e.Array[:7]+" "+e.Command)
 	}
 	return out
+}
+
+// actionOf is the number of a WSAPI request's action.
+func actionOf(body string) string {
+	var what struct {
+		Action int `json:"action"`
+	}
+	if json.Unmarshal([]byte(body), &what) != nil || what.Action == 0 {
+		return ""
+	}
+	return " " + strconv.Itoa(what.Action)
 }
 
 func (b *bench) run(t *testing.T, g array.Goal) report.Summary {

@@ -25,7 +25,7 @@ const (
 	requestTime = 30 * time.Second
 	logoutTime  = 5 * time.Second
 	pollPause   = time.Second
-	pollTries   = 3600 // of a change of direction
+	pollIdle    = 60 // questions in a row that show no movement after a change of direction
 )
 
 // busyPauses are the waits before a request that was answered 503 is sent again.

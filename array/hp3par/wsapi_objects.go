@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -215,6 +216,13 @@ func (w *webServices) do(ctx context.Context, a act) error {
 		return err
 	}
 	return w.with(ctx, func(s *session) error {
+		if a.op == opRevert { // it is done when the role has turned, whatever it was
+			g, err := s.group(ctx, r.path)
+			if err != nil {
+				return err
+			}
+			r.until = func(now group) bool { return now.role.primary() != g.role.primary() }
+		}
 		var body any
 		if r.body != nil {
 			body = r.body
@@ -222,21 +230,38 @@ func (w *webServices) do(ctx context.Context, a act) error {
 		if err := s.call(ctx, r.method, r.path, body, nil); err != nil {
 			return err
 		}
-		if a.op == opRevert {
-			return w.sleep(ctx, pollPause)
-		}
-		for n := 0; r.until != nil && n < pollTries; n++ {
-			if err := w.sleep(ctx, pollPause); err != nil {
-				return &silence{err, false}
-			}
-			var g groupObject
-			if err := s.call(ctx, http.MethodGet, r.path, nil, &g); err != nil {
-				return err
-			}
-			if r.until(g.group()) {
-				return nil
-			}
-		}
-		return nil
+		return s.await(ctx, r)
 	})
+}
+
+func (s *session) group(ctx context.Context, path string) (group, error) {
+	var g groupObject
+	err := s.call(ctx, http.MethodGet, path, nil, &g)
+	return g.group(), err
+}
+
+// await returns when the group shows what was asked for, or when nothing has moved for so long that
+// it will not: the next observation tells then what became of it. A transfer may take hours.
+func (s *session) await(ctx context.Context, r request) error {
+	for idle := 0; r.until != nil && idle < pollIdle; idle++ {
+		if err := s.w.sleep(ctx, pollPause); err != nil {
+			return &silence{err, false}
+		}
+		g, err := s.group(ctx, r.path)
+		if err != nil {
+			return err
+		}
+		if r.until(g) {
+			return nil
+		}
+		if g.moves() {
+			idle = 0
+		}
+	}
+	return nil
+}
+
+// moves says that the group is between two states.
+func (g group) moves() bool {
+	return g.status == statusStarting || g.status == statusStopping || slices.ContainsFunc(g.members, func(m member) bool { return m.sync == "Syncing" })
 }

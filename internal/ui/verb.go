@@ -22,6 +22,7 @@ type Verbs struct {
 	waitsAsJSON  bool // to errOut
 	waitsForText bool
 	told         map[string]told
+	warned       map[string]bool // resource and text
 	now          func() time.Time
 }
 
@@ -42,7 +43,7 @@ type VerbOptions struct {
 func NewVerbs(out, errOut io.Writer, o VerbOptions) *Verbs {
 	return &Verbs{
 		out: out, errOut: errOut, json: o.JSON, quiet: o.Quiet, waitsAsJSON: o.Progress == "json",
-		waitsForText: o.Progress == "auto" && !o.Quiet && !o.JSON, told: map[string]told{}, now: time.Now,
+		waitsForText: o.Progress == "auto" && !o.Quiet && !o.JSON, told: map[string]told{}, warned: map[string]bool{}, now: time.Now,
 	}
 }
 
@@ -87,6 +88,18 @@ func (v *Verbs) Wait(w report.Wait) {
 	fmt.Fprintf(v.errOut, "%s: waiting for %s%s\n", w.Resource, w.What, share)
 }
 
+// Warning tells a person of a danger before anything is done; for programs it is in the
+// summary.
+func (v *Verbs) Warning(resource, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.json || v.quiet {
+		return
+	}
+	v.warned[resource+"\x00"+text] = true
+	fmt.Fprintf(v.errOut, "%s: warning: %s\n", resource, text)
+}
+
 // Summary tells how a verb ended.
 func (v *Verbs) Summary(s report.Summary) {
 	v.mu.Lock()
@@ -99,6 +112,9 @@ func (v *Verbs) Summary(s report.Summary) {
 		return
 	}
 	for _, w := range s.Warnings {
+		if v.warned[s.Resource+"\x00"+w] {
+			continue
+		}
 		fmt.Fprintf(v.errOut, "%s: warning: %s\n", s.Resource, w)
 	}
 	if s.Result == report.ResultNothingToDo {

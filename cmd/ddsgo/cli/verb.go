@@ -31,6 +31,7 @@ type verbOptions struct {
 	writersStopped bool
 	prepare        bool
 	noStart        bool
+	syncFirst      bool
 	timeout        string
 }
 
@@ -44,6 +45,7 @@ func (o *verbOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.writersStopped, "writers-stopped", false, "swap, failback: the application is stopped, although that cannot be seen")
 	f.BoolVar(&o.prepare, "prepare", false, "failback: only bring the home site up to date; the application still runs")
 	f.BoolVar(&o.noStart, "no-start", false, "swap, failback: leave replication stopped")
+	f.BoolVar(&o.syncFirst, "sync-first", false, "start: copy before the direction is turned round, where the sites are joined")
 	f.StringVar(&o.timeout, "timeout", "", "give up after this `TIME` (30s, 10m, 1h); default: none")
 }
 
@@ -58,6 +60,7 @@ func (o *verbOptions) check(v array.Verb) (time.Duration, error) {
 		{o.force, "--force", []array.Verb{array.Failover, array.Start, array.Failback, array.Swap, array.Update, array.Delete, array.Remove, array.Resync, array.VolumeDelete, array.VolumeDetach}},
 		{o.prepare, "--prepare", []array.Verb{array.Failback}},
 		{o.noStart, "--no-start", []array.Verb{array.Swap, array.Failback, array.Create}},
+		{o.syncFirst, "--sync-first", []array.Verb{array.Start}},
 		{o.discard != "", "--discard", []array.Verb{array.Resume, array.Swap, array.Failover, array.Failback, array.Start, array.Revert, array.Create, array.Add, array.Resync}},
 	} {
 		if f.set && !contains(f.verbs, v) {
@@ -91,6 +94,9 @@ func (o *verbOptions) goal(g *globals, env environment, v array.Verb) array.Goal
 	goal := array.Goal{
 		Verb: v, LocalSite: env.site, Force: o.force, Discard: o.discard, KeepDiscarded: o.keepDiscarded,
 		WritersStopped: o.writersStopped, Prepare: o.prepare, NoStart: o.noStart,
+	}
+	if o.syncFirst {
+		goal.Params = map[string]string{array.ParamSyncFirst: "true"}
 	}
 	if v == array.Swap || v == array.Failover || v == array.Start {
 		goal.Site = g.site
@@ -188,7 +194,8 @@ func pursue(ctx context.Context, g *globals, s streams, env environment, p pursu
 func pursueOne(ctx context.Context, g *globals, env environment, name string, p pursuit, out *ui.Verbs) error {
 	sum, err := locked(env, name, func() (report.Summary, error) {
 		return withOpen(ctx, g, env, name, func(d driver) (report.Summary, error) {
-			return array.Run(ctx, d, p.goal(name), array.Options{Resource: name, Timeout: p.timeout, OnStep: out.Step, OnWait: out.Wait})
+			return array.Run(ctx, d, p.goal(name), array.Options{Resource: name, Timeout: p.timeout, OnStep: out.Step, OnWait: out.Wait,
+				OnWarning: func(text string) { out.Warning(name, text) }})
 		})
 	})
 	if err != nil && sum.MessageType == "" { // it did not come to a run
