@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -64,7 +65,7 @@ func (d *Driver) guardClone(ctx context.Context, i int, s array.Step) error {
 	if s.Args[ParamFlatten] == "yes" {
 		return nil
 	}
-	parent, _, err := ParseSnapshot(s.Args[ParamCloneOf])
+	parent, snap, err := ParseSnapshot(s.Args[ParamCloneOf])
 	if err != nil {
 		return &array.Error{Kind: array.KindConfig, Site: s.Site, Reason: "--clone-of", Err: err}
 	}
@@ -82,6 +83,14 @@ func (d *Driver) guardClone(ctx context.Context, i int, s array.Step) error {
 		return array.Unreachable(peer, err)
 	case !here.Mirrored() || !there.Mirrored() || here.Mirroring.GlobalID != there.Mirroring.GlobalID:
 		return array.Refuse("", next, "the parent %s is not mirrored to %s: a clone of it cannot be mirrored there", parent, peer)
+	}
+	snaps, err := d.cli[1-i].Snapshots(ctx, parent)
+	if err != nil {
+		return array.Unreachable(peer, err)
+	}
+	if !slices.ContainsFunc(snaps, func(s Snapshot) bool { return s.Name == snap }) {
+		return array.Refuse("", "rbd --cluster "+d.cfg.Sites[1-i].Cluster.Name+" snap ls "+parent.String(),
+			"snapshot %s has not arrived at %s yet: update the parent first (or --flatten)", parent.At(snap), peer)
 	}
 	return nil
 }

@@ -164,10 +164,11 @@ func (pl *planner) finish(prim int) {
 		return
 	}
 	if !pl.p.facts[1-prim].Mirrored {
-		if f := pl.p.facts[prim]; pl.bothDaemonsSilent() {
-			pl.warn("the image has not appeared at %s yet: is an rbd-mirror running there? (%s)", pl.name(1-prim), f.describe())
+		hint := ""
+		if pl.bothDaemonsSilent() {
+			hint = "; none has reported yet: is one running there?"
 		}
-		pl.wait("the image to appear at %s (its rbd-mirror makes it)", pl.name(1-prim))
+		pl.wait("the image to appear at %s (the rbd-mirror of cluster %s makes it%s)", pl.name(1-prim), pl.p.facts[1-prim].Cluster, hint)
 		return
 	}
 	pl.Reached = true

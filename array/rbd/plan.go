@@ -192,7 +192,7 @@ func (pl *planner) update() error {
 	return nil
 }
 
-// flowing refuses a wait that could not end: held, split brain, no daemon.
+// flowing refuses a wait that could not end: held, split brain, no peer, no daemon.
 func (pl *planner) flowing(from, to int) error {
 	name, b := pl.d.cfg.Name, pl.p.facts[to]
 	switch {
@@ -202,6 +202,8 @@ func (pl *planner) flowing(from, to int) error {
 		return array.Refuse("", "ddsgo array resync "+name+" --discard "+pl.name(to), "the journal has disconnected %s", pl.name(to))
 	case pl.d.held(pl.p.facts[from], b):
 		return array.Refuse("", "ddsgo resume "+name, "replication of %s is held", pl.d.cfg.Image)
+	case b.PoolMode == "image" && b.Peer == nil:
+		return array.Refuse("", "ddsgo array setup "+name, "pool %q of cluster %s has no peer to receive from: nothing flows from %s to %s", pl.d.cfg.Image.Pool, b.Cluster, pl.name(from), pl.name(to))
 	case b.daemonGone():
 		return array.Refuse("", "ddsgo doctor "+name, "no live rbd-mirror at %s: %s", pl.name(to), b.describe())
 	}

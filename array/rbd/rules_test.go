@@ -205,6 +205,34 @@ func TestCloneOfAMirroredParent(t *testing.T) {
 	})
 }
 
+// A snapshot of the parent that was made just now is not at the peer yet.
+func TestCloneOfASnapshotThatHasNotArrived(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode string) {
+		b := newBed(t, mode)
+		golden := newBedOn(t, b.world, mode, "golden")
+		b.world.Make(fakerbd.Primary, pool, "golden", []byte("gold"))
+		golden.must(array.Goal{Verb: array.Setup})
+		golden.must(array.Goal{Verb: array.Update})
+		b.world.AddUserSnapshot(fakerbd.Primary, pool, "golden", "late")
+		g := array.Goal{Verb: array.Create, Params: map[string]string{rbd.ParamCloneOf: pool + "/golden@late"}}
+		b.refused(g, failure.CodeRefused, "has not arrived")
+		require.Empty(t, b.world.ID(fakerbd.Primary, pool, name))
+	})
+}
+
+// A wait that could not end is refused: nobody pulls where the copy is.
+func TestUpdateNeedsAPeerThatReceives(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode string) {
+		b := newBed(t, mode)
+		b.ready("x")
+		b.write(fakerbd.Primary, "y")
+		b.world.RemovePeer(fakerbd.Secondary, pool)
+		b.refused(array.Goal{Verb: array.Update}, failure.CodeRefused, "no peer to receive from", "ddsgo array setup")
+		b.refused(array.Goal{Verb: array.Swap, Site: site2}, failure.CodeRefused, "no peer to receive from")
+		require.Equal(t, site1, b.observe().Primary())
+	})
+}
+
 // An image with no feature that journal mode needs: both are added, noted, and later removed again.
 func TestAddedFeaturesAreRememberedAcrossAKill(t *testing.T) {
 	for kill := range 4 {

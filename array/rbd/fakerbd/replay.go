@@ -96,6 +96,7 @@ func (w *World) replay(i, src *image, far *pool, at1st bool) bool {
 		}
 		i.replayLeft, i.copied, i.version = 0, src.version, src.version
 		i.content, i.meta, src.replayed = slices.Clone(src.content), maps.Clone(src.meta), src.written
+		i.userSnaps = slices.Clone(src.userSnaps)
 		return true
 	}
 	last := len(src.snaps) - 1
@@ -114,6 +115,7 @@ func (w *World) replay(i, src *image, far *pool, at1st bool) bool {
 		return false
 	}
 	i.replayLeft, i.content, i.meta, i.version = 0, slices.Clone(s.content), maps.Clone(src.meta), s.version
+	i.userSnaps = slices.Clone(src.userSnaps)
 	w.serial++
 	i.snaps = append(i.snaps, snap{id: w.serial, state: "non-primary", complete: true, from: far.mirrorUUID, remoteID: s.id, version: s.version, created: w.now()})
 	i.prune()
