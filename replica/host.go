@@ -44,6 +44,8 @@ type Host struct {
 	Checkpoint int64
 	// Slice is how long a verification holds a volume's lock at a time; 0: DefaultSlice.
 	Slice time.Duration
+	// Priority is lowered while a verification reads.
+	Priority blockdev.Priority
 }
 
 func (h *Host) checkpoint() int64 {

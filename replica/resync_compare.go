@@ -88,6 +88,9 @@ func (s *source) exchangeDigests(ctx context.Context, c *comparison, dev io.Read
 	if err := x.Ready(&ready); err != nil {
 		return resync.Result{}, s.explain(firstOf(x.Finish(nil), err))
 	}
+	if !c.at.IsZero() { // a verification has time, a rejoin has not
+		defer s.h.Priority.Idle()()
+	}
 	res, err := resync.Compare(ctx, x.Recv(), x.Writer(), dev, opt, c.found.AddExtent)
 	if err != nil {
 		x.Abort(err)

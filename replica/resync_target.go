@@ -93,6 +93,9 @@ func (t *target) serveDigests(ctx context.Context, req *session.Request, in dige
 	if err := req.Ready(digestReady{t.readCounters()}); err != nil {
 		return 0, err
 	}
+	if !in.At.IsZero() { // a verification has time, a rejoin has not
+		defer t.h.Priority.Idle()()
+	}
 	reached, err := resync.Serve(ctx, req.Data(), req.Writer(), dev, opt)
 	if err != nil {
 		return reached, fmt.Errorf("%s: %w", t.ref.Device, err)
