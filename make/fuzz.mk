@@ -7,4 +7,4 @@ fuzz-corpus: ## keep up to 12 inputs per target of what make fuzz found interest
 	  out=$${dir#"$$cache"/}; out=$${out%/*}/testdata/fuzz/$${out##*/}; \
 	  [ -d "$${out%/testdata/*}" ] || continue; \
 	  mkdir -p "$$out"; have=$$(find "$$out" -type f | wc -l); \
-	  find "$$dir" -type f -size -6 | sort | head -n $$((have < 12 ? 12 - have : 0)) | xargs -r cp -n -t "$$out"; done
+	  find "$$dir" -type f -size -6 | sort | awk -v n=$$((12 - have)) 'NR <= n' | xargs -r cp -n -t "$$out"; done
