@@ -179,6 +179,9 @@ func (a *Array) validate(p *ast.MappingValueNode) List {
 			c.fail([]string{"url"}, "url is missing")
 		}
 	}
+	if a.Piped && a.Method != "ssh" {
+		c.fail([]string{"piped"}, "piped is for method ssh: commands go to the standard input of a shell")
+	}
 	if a.Insecure && a.Type != "infinibox" {
 		c.fail([]string{"insecure"}, "insecure is for arrays of type infinibox")
 	}

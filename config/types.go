@@ -55,6 +55,7 @@ type Array struct {
 	CLI          string            `yaml:"cli,omitempty"`     // path of the vendor's command line
 	PWF          string            `yaml:"pwf,omitempty"`     // its password file
 	MaxCLI       int               `yaml:"max_cli,omitempty"` // sessions at once
+	Piped        bool              `yaml:"piped,omitempty"`   // method ssh: commands go to a shell's standard input
 }
 
 // Resource is one replicated thing. Exactly one of the driver fields is set.

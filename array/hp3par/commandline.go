@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -39,15 +41,15 @@ func (c *commandLine) ask(ctx context.Context, command string, bare bool) (strin
 	}
 	for try := 1; ; try++ {
 		out, rc, err := c.carrier.carry(ctx, command, bare)
-		if err == nil && strings.Contains(out, "Too many local CLI connections.") {
-			err = &silence{errors.New("too many CLI connections"), true}
-			rc = 1
-		}
-		var quiet *silence
-		if err != nil && errors.As(err, &quiet) && (quiet.unsent && closedByHost(err) || bare) && try < busyTries && ctx.Err() == nil && retryable(err) {
-			if c.sleep(ctx, busyPause) == nil {
+		if why := turnedAway(out, err); why != nil {
+			if try < busyTries && c.sleep(ctx, busyPause) == nil {
 				continue
 			}
+			return "", &silence{why, true}
+		}
+		var quiet *silence
+		if bare && try == 1 && errors.As(err, &quiet) && !quiet.unsent && ctx.Err() == nil {
+			continue // a list may be asked for again
 		}
 		if err != nil {
 			return out, err
@@ -65,14 +67,23 @@ func (c *commandLine) ask(ctx context.Context, command string, bare bool) (strin
 	}
 }
 
-// closedByHost: the array refused the session, so that the command has not run.
-func closedByHost(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "too many CLI connections") || strings.Contains(text, "Connection closed by remote host") || strings.Contains(text, "handshake failed: EOF")
-}
+// closedAtOnce is all that an ssh client, or the vendor's program, says when the array hangs up before
+// it has heard the command.
+var closedAtOnce = regexp.MustCompile(`^(?:\w+: )?Connection closed by remote host\.?$`)
 
-// retryable: a session that was cut, not a host that does not exist.
-func retryable(err error) bool { return closedByHost(err) }
+// turnedAway is why an array had no session left for a command, which it has not seen then.
+func turnedAway(out string, err error) error {
+	var quiet *silence
+	switch text := strings.TrimSpace(out); {
+	case errors.As(err, &quiet) && quiet.unsent && errors.Is(err, io.EOF):
+		return fmt.Errorf("connection closed by remote host: %w", err)
+	case err != nil:
+		return nil
+	case strings.Contains(text, "Too many local CLI connections."), closedAtOnce.MatchString(text):
+		return errors.New(text)
+	}
+	return nil
+}
 
 // list implements transport.
 func (c *commandLine) list(ctx context.Context) (listing, error) {

@@ -31,6 +31,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(standInMode) != "" {
+		os.Exit(standIn(os.Args[1:]))
+	}
 	dir, err := os.MkdirTemp("", "hp3par-driver-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

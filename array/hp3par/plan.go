@@ -75,11 +75,37 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 		return array.Plan{}, err
 	}
 	for _, s := range o.Sides {
-		if st := v.status(s.Site); s.Reachable && (st == statusStarting || st == statusStopping) {
-			return waitFor("group %s to end being %s", v.d.site(s.Site).Group, st)
+		between := v.status(s.Site) == statusStarting || v.status(s.Site) == statusStopping
+		if between && o.Side(v.d.peer(s.Site)).Reachable { // alone, a side may never get any further
+			return waitFor("group %s to end being %s", v.d.site(s.Site).Group, v.status(s.Site))
 		}
 	}
-	switch g.Verb {
+	p, err := v.plan()
+	if err == nil && len(p.Steps) > 0 && v.mayStillCome(p.Steps[0]) {
+		return array.Plan{Authoritative: p.Authoritative, Wait: &array.Wait{What: "the effect of " + p.Steps[0].Command + ", to which no reply came"}}, nil
+	}
+	return p, err
+}
+
+// settleLooks is how often both sides are read, at growing intervals (16 s in all), before a change of
+// direction without a reply is sent again: to an array that is about to do it, the second one would
+// turn it back.
+const settleLooks = 8
+
+func (v view) mayStillCome(s array.Step) bool {
+	if len(v.g.Done) == 0 || v.g.ObservedSince >= settleLooks {
+		return false
+	}
+	last := v.g.Done[len(v.g.Done)-1]
+	switch last.Args["op"] {
+	case opFailover, opRecover, opRestore, opRestore0, opReverse, opRevert, opNatural:
+		return last.ID == s.ID && last.Outcome == array.OutcomeLost
+	}
+	return false // said twice, it does no harm
+}
+
+func (v view) plan() (array.Plan, error) {
+	switch v.g.Verb {
 	case array.Update:
 		return v.update()
 	case array.Break:
@@ -91,7 +117,7 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	case array.Failover:
 		return v.failover()
 	case array.Start:
-		if o.Link != array.LinkUp {
+		if v.Link != array.LinkUp {
 			return v.failover()
 		}
 		return v.relocate()
@@ -102,7 +128,7 @@ func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	case array.Delete:
 		return v.remove()
 	}
-	return array.Plan{}, array.Unsupported("", "%s", g.Verb)
+	return array.Plan{}, array.Unsupported("", "%s", v.g.Verb)
 }
 
 // usable refuses states that no verb can work with.

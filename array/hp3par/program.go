@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
 	"os/user"
+	"regexp"
 	"strings"
 
 	"github.com/ddsgo/ddsgo/internal/run"
@@ -54,8 +57,11 @@ func (c programCarrier) carry(ctx context.Context, command string, bare bool) (s
 	out := string(bytes.Join([][]byte{res.Stdout, res.Stderr}, nil))
 	var exit *run.ExitError
 	switch {
-	case strings.Contains(strings.ToLower(out), "certificate") && err != nil:
-		return "", 0, fmt.Errorf("%w: the certificate of %s is not trusted: run %s once by hand as root and accept it", ErrConfig, c.p.System, c.p.Path)
+	case untrusted.MatchString(out): // whatever its exit status is
+		return "", 0, fmt.Errorf("%w: array %s: its certificate is not trusted: run %s -sys %s once by hand as root and accept it, which is kept in %s",
+			ErrConfig, c.p.System, c.p.Path, c.p.System, c.p.rootDir)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, exec.ErrNotFound):
+		return "", 0, fmt.Errorf("%w: array %s: cli: %w", ErrConfig, c.p.System, err)
 	case errors.As(err, &exit) && exit.ExitCode > 0:
 		return out, exit.ExitCode, nil
 	case err != nil:
@@ -63,5 +69,9 @@ func (c programCarrier) carry(ctx context.Context, command string, bare bool) (s
 	}
 	return out, 0, nil
 }
+
+// untrusted is a line in which the program says that it does not know the array's certificate. A table
+// row, which has commas, is not meant.
+var untrusted = regexp.MustCompile(`(?im)^[^,\n]*certificate\b[^,\n]*(?:trust|verif|accept|valid|expired|mismatch|unknown)[^,\n]*$|^[^,\n]*(?:untrusted|unverified|self-signed)[^,\n]*certificate[^,\n]*$`)
 
 func (programCarrier) close() error { return nil }

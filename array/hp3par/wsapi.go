@@ -82,11 +82,22 @@ func (w *webServices) with(ctx context.Context, f func(s *session) error) error 
 		return &silence{context.Cause(ctx), true}
 	}
 	s := &session{w: w}
+	defer s.logout(ctx)
 	if err := s.login(ctx); err != nil {
 		return err
 	}
-	defer s.logout(ctx)
+	if ctx.Err() != nil {
+		return &silence{context.Cause(ctx), true}
+	}
 	return f(s)
+}
+
+// outlive is ctx with some more time after its end: a login that is under way then has to be
+// heard, because only its answer has the key with which the session is deleted.
+func outlive(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(more, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 func (s *session) login(ctx context.Context) error {
@@ -94,7 +105,11 @@ func (s *session) login(ctx context.Context) error {
 	var got struct {
 		Key string `json:"key"`
 	}
-	err := s.once(ctx, http.MethodPost, "/credentials", map[string]string{"user": s.w.o.User, "password": s.w.o.Password}, &got)
+	longer, cancel := outlive(ctx, logoutTime)
+	defer cancel()
+	err := s.patiently(ctx, func() error {
+		return s.send(longer, http.MethodPost, "/credentials", map[string]string{"user": s.w.o.User, "password": s.w.o.Password}, &got)
+	})
 	var quiet *silence
 	if errors.As(err, &quiet) {
 		quiet.unsent = true
@@ -131,12 +146,17 @@ func (s *session) call(ctx context.Context, method, path string, in, out any) er
 
 // once sends a request, again where the array says that it has no time (503).
 func (s *session) once(ctx context.Context, method, path string, in, out any) error {
+	return s.patiently(ctx, func() error { return s.send(ctx, method, path, in, out) })
+}
+
+// patiently counts its attempts per call: the next one has them all again.
+func (s *session) patiently(ctx context.Context, send func() error) error {
 	var err error
 	for _, wait := range busyPauses() {
 		if wait > 0 && s.w.sleep(ctx, wait) != nil {
-			return err
+			break
 		}
-		if err = s.send(ctx, method, path, in, out); !errors.Is(err, errBusy) {
+		if err = send(); !errors.Is(err, errBusy) {
 			return err
 		}
 	}

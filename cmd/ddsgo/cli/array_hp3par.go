@@ -66,9 +66,13 @@ func newHP3PARArray(env environment, a config.Array, service string) (*hp3par.Ar
 	if home, err := os.UserHomeDir(); known == "" && err == nil {
 		known = filepath.Join(home, ".ssh", "known_hosts")
 	}
-	return hp3par.NewSSH(o, hp3par.SSH{
+	reach := hp3par.SSH{
 		Address: net.JoinHostPort(a.Manager, strconv.Itoa(port)), User: a.Username, KeyFile: a.Key, Password: password, KnownHosts: known,
-	})
+	}
+	if a.Piped {
+		return hp3par.NewPiped(o, reach)
+	}
+	return hp3par.NewSSH(o, reach)
 }
 
 func hp3parURL(a config.Array, port int) string {
