@@ -3,6 +3,7 @@ package config
 import (
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -171,6 +172,7 @@ func (a *Array) validate(p *ast.MappingValueNode) List {
 			a.Method = "ssh"
 		}
 		c.oneOf(a.Method, []string{"ssh", "cli", "proxy", "wsapi"}, "method")
+		c.hp3parMethod(a)
 	case "infinibox":
 		if a.Method != "" {
 			c.fail([]string{"method"}, "method is for arrays of type hp3par")
@@ -205,6 +207,17 @@ func (a *Array) validate(p *ast.MappingValueNode) List {
 	return c.errs
 }
 
+// hp3parMethod checks what each method cannot do without. Passwords may come from the
+// environment, so that their absence shows only when an array is asked.
+func (c *checks) hp3parMethod(a *Array) {
+	switch {
+	case a.Method == "cli" && a.PWF == "":
+		c.fail([]string{"method"}, "method cli needs pwf, the program's password file")
+	case (a.Method == "ssh" || a.Method == "wsapi") && a.Username == "":
+		c.fail([]string{"method"}, "method %s needs username", a.Method)
+	}
+}
+
 func (r *LVM) validate(p *ast.MappingValueNode) List {
 	c := &checks{p: p}
 	c.required(r.Source, "source")
@@ -224,6 +237,13 @@ func (r *LVM) validate(p *ast.MappingValueNode) List {
 		r.Codec = "auto"
 	}
 	c.oneOf(r.Codec, []string{"auto", "none", "s2", "zstd"}, "codec")
+	if r.SubChunk == "" {
+		r.SubChunk = "auto"
+	}
+	c.oneOf(r.SubChunk, []string{"auto", "always", "never"}, "sub_chunk")
+	if n := r.ChunkSize; n != 0 && (n < 4<<10 || n > 512<<10 || n&(n-1) != 0) {
+		c.fail([]string{"chunk_size"}, "chunk_size %s: want a power of two from 4KiB to 512KiB", n)
+	}
 	if r.OpenSVCState != "" && !filepath.IsAbs(r.OpenSVCState) {
 		c.fail([]string{"opensvc_state"}, "opensvc_state is an absolute path, the same on both ends")
 	}
@@ -260,6 +280,9 @@ func (t *LVMTarget) validate(c *checks) {
 	}
 }
 
+// groupName is what an array takes as the name of a group.
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]*$`)
+
 func (r *HP3PAR) validate(p *ast.MappingValueNode) List {
 	c := &checks{p: p}
 	c.oneOf(r.Mode, []string{"async", "sync"}, "mode")
@@ -274,6 +297,9 @@ func (r *HP3PAR) validate(p *ast.MappingValueNode) List {
 	for _, s := range r.Sites {
 		c.required(s.Of.Array, "sites", s.Name, "array")
 		c.required(s.Of.Group, "sites", s.Name, "group")
+		if s.Of.Group != "" && !groupName.MatchString(s.Of.Group) {
+			c.fail([]string{"sites", s.Name, "group"}, "sites.%s.group %q is no name of a group", s.Name, s.Of.Group)
+		}
 	}
 	return c.errs
 }
@@ -326,6 +352,18 @@ func (r *HP3PARSnap) validate(p *ast.MappingValueNode) List {
 	c.required(r.Array, "array")
 	if len(r.VVNames) == 0 {
 		c.fail([]string{"vv_names"}, "vv_names is missing: at least one snapshot")
+	}
+	seen := map[string]bool{}
+	for _, n := range r.VVNames {
+		switch {
+		case strings.HasPrefix(n, "set:"):
+			c.fail([]string{"vv_names"}, "vv_names: %q is a set; name its snapshots, so that each can be checked", n)
+		case badName(n) != "":
+			c.fail([]string{"vv_names"}, "vv_names: %q is no name of a snapshot: %s", n, badName(n))
+		case seen[n]:
+			c.fail([]string{"vv_names"}, "vv_names: %q stands there twice", n)
+		}
+		seen[n] = true
 	}
 	return c.errs
 }

@@ -52,7 +52,7 @@ func (m *importer) dds(s *service, sec *section, name string) {
 	m.note(sec.doc, sec.line, "[%s] is adopted with the state file %s; check that it is there on both hosts", sec.name, state)
 	out = append(out, yaml.MapItem{Key: "opensvc_state", Value: state},
 		yaml.MapItem{Key: "targets", Value: []yaml.MapSlice{{{Key: "host", Value: hosts[0]}, {Key: "device", Value: m.destination(s, sec, src, hosts[0])}}}})
-	m.resources = append(m.resources, yaml.MapItem{Key: name, Value: out})
+	m.resource(sec, name, out)
 }
 
 // targets are the hosts that a target list means, without the source.
@@ -66,6 +66,11 @@ func (s *service) targets(target value, home string) ([]string, *config.Error) {
 			return nil, err
 		}
 		hosts = append(hosts, list...)
+	}
+	for _, h := range hosts {
+		if !plainName.MatchString(h) || h == config.LVMSourceSite {
+			return nil, target.fail("%q is no name of a host that a copy can be on", h)
+		}
 	}
 	hosts = slices.DeleteFunc(hosts, func(h string) bool { return h == home })
 	if len(hosts) == 0 {

@@ -20,7 +20,7 @@ func (m *importer) array(s *service, sec *section) {
 		m.note(sec.doc, sec.line, "[%s] of type %s is not translated", sec.name, typ.text)
 		return
 	}
-	if name == "" || name == sec.name || strings.ContainsAny(name, " \t") {
+	if name == sec.name || !plainName.MatchString(name) {
 		m.fail(sec.doc.fail(sec.line, 1, "[%s] names no array: write [array#NAME], NAME as in the Target column of showrcopy", sec.name))
 		return
 	}
@@ -42,6 +42,9 @@ func (m *importer) array(s *service, sec *section) {
 	for _, key := range ours {
 		if v := m.anywhere(s, sec, key); v.text != "" {
 			out = append(out, yaml.MapItem{Key: key, Value: v.text})
+			if strings.HasPrefix(v.text, "-") {
+				m.fail(v.fail("%q would be taken for an option", v.text))
+			}
 			if v.entry.scope != "" {
 				m.note(sec.doc, v.entry.line, "[%s] %s: taken for every host; change it where it differs", sec.name, v.entry.full())
 			}
@@ -99,6 +102,14 @@ func (m *importer) sides(s *service, sec *section, key string) ([]side, bool) {
 		if !ok1 || !ok2 {
 			return nil, false
 		}
+		if !plainName.MatchString(a.text) {
+			m.fail(a.fail("%q is no name of an array", a.text))
+			return nil, false
+		}
+		if node != "" && !plainName.MatchString(node) {
+			m.fail(a.fail("%q is no name of a node", node))
+			return nil, false
+		}
 		if !slices.ContainsFunc(out, func(x side) bool { return x.array.text == a.text && x.what.text == w.text }) {
 			out = append(out, side{node, a, w})
 		}
@@ -123,6 +134,12 @@ func (m *importer) group(s *service, sec *section, name string) {
 	if !ok {
 		return
 	}
+	for _, x := range sides {
+		if !plainName.MatchString(x.what.text) {
+			m.fail(x.what.fail("%q is no name of a group", x.what.text))
+			return
+		}
+	}
 	last := sides[len(sides)-1]
 	switch {
 	case len(sides) != 2:
@@ -145,7 +162,7 @@ func (m *importer) group(s *service, sec *section, name string) {
 	if delay != "" {
 		out = append(out, yaml.MapItem{Key: "sync_max_delay", Value: delay})
 	}
-	m.resources = append(m.resources, yaml.MapItem{Key: name, Value: append(out, yaml.MapItem{Key: "sites", Value: sites})})
+	m.resource(sec, name, append(out, yaml.MapItem{Key: "sites", Value: sites}))
 }
 
 // snapshots translates a sync section of type hp3parsnap: a resource per array and list.
@@ -155,6 +172,10 @@ func (m *importer) snapshots(s *service, sec *section, name string) {
 	sides, _ := m.sides(s, sec, "vv_names")
 	for _, x := range sides {
 		names := strings.Fields(strings.ReplaceAll(x.what.text, ",", " "))
+		if len(names) == 0 {
+			m.fail(x.what.fail("%q names no snapshot", x.what.text))
+			return
+		}
 		for _, n := range names {
 			if strings.HasPrefix(n, "set:") {
 				m.fail(x.what.fail("%s is a set: name its snapshots, so that each can be checked", n))
@@ -168,6 +189,6 @@ func (m *importer) snapshots(s *service, sec *section, name string) {
 		if len(sides) > 1 {
 			full += "-" + x.site
 		}
-		m.resources = append(m.resources, yaml.MapItem{Key: full, Value: out})
+		m.resource(sec, full, out)
 	}
 }

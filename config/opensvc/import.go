@@ -178,6 +178,15 @@ func (m *importer) sync(s *service, sec *section) (syncSection, bool) {
 	return syncSection{sec, translate}, translate != nil
 }
 
+// resource adds a resource; two files may not give it the same name.
+func (m *importer) resource(sec *section, name string, settings yaml.MapSlice) {
+	if slices.ContainsFunc(m.resources, func(x yaml.MapItem) bool { return x.Key == name }) {
+		m.fail(sec.doc.fail(sec.line, 1, "[%s]: there is a resource %s already, of a file of the same name or another section", sec.name, name))
+		return
+	}
+	m.resources = append(m.resources, yaml.MapItem{Key: name, Value: settings})
+}
+
 // write makes the configuration and reads it back: what does not pass is a defect here.
 func (m *importer) write() (Result, error) {
 	doc := yaml.MapSlice{}
@@ -197,7 +206,7 @@ func (m *importer) write() (Result, error) {
 	}
 	for _, a := range m.used {
 		if _, ok := m.arrays[a.text]; !ok {
-			arrays = append(arrays, yaml.MapItem{Key: a.text, Value: yaml.MapSlice{{Key: "type", Value: config.DriverHP3PAR}}})
+			arrays = append(arrays, yaml.MapItem{Key: a.text, Value: yaml.MapSlice{{Key: "type", Value: config.DriverHP3PAR}, {Key: "username", Value: "none"}}})
 		}
 	}
 	whole, err := yaml.Marshal(yaml.MapSlice{{Key: "arrays", Value: arrays}, {Key: "resources", Value: m.resources}})
