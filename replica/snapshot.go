@@ -30,6 +30,9 @@ func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
 	if d.Tracker == name {
 		name = s.names[1]
 	}
+	if err := s.checkRoom(ctx); err != nil {
+		return err
+	}
 	s.ev.step("snapshot " + s.origin.FullName() + " as " + name)
 	op := state.Operation{Verb: verb, Run: s.run, Phase: phaseSnapshot, Leg: s.leg.Name(), From: d.From, Snapshot: s.origin.VG + "/" + name, Started: s.h.Now().UTC()}
 	if err := s.commit(ctx, func(doc *state.Document) { doc.Operation = &op }); err != nil {
@@ -45,6 +48,31 @@ func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
 	}
 	op.Phase, op.To = phaseSnapped, s.generationOf(lv, seq)
 	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
+}
+
+// checkRoom asks, before anything is made, whether the group has room for the snapshots that
+// the chain needs: the new one, and, where there is none yet, the next one too, without which
+// no sync could ever follow.
+func (s *source) checkRoom(ctx context.Context) error {
+	lvs, err := s.lvm.Report(ctx, s.origin.VG)
+	if err != nil {
+		return err
+	}
+	origin, ok := lvm.ByUUID(lvs, s.origin.UUID)
+	if !ok {
+		return fmt.Errorf("%s: %w", s.origin, lvm.ErrNotFound)
+	}
+	need, what := lvm.StoreBytes(origin, s.storeSize(), 0), "the snapshot"
+	_, first := lvm.ByName(lvs, s.names[0])
+	_, second := lvm.ByName(lvs, s.names[1])
+	if !first && !second {
+		need, what = 2*need, "the two snapshots"
+	}
+	if need <= origin.VGFree {
+		return nil
+	}
+	return failure.Refused(s.leg.Resource, fmt.Sprintf("no room for %s of %s: %d bytes needed, volume group %s has %d free", what, s.origin.FullName(), need, s.origin.VG, origin.VGFree),
+		fmt.Sprintf("vgextend %s, or set a smaller snap_size", s.origin.VG))
 }
 
 // storeSize is the size of a snapshot's exception store. One as large as the origin shall
@@ -170,7 +198,7 @@ func (s *source) rotate(ctx context.Context, rep *report.Sync) error {
 	err := s.commit(ctx, func(doc *state.Document) {
 		doc.Operation = &op
 		s.setCursor(doc, func(l *state.Leg) {
-			l.Proven, l.LastSuccess, l.LastError, l.Fence = op.To, s.h.Now().UTC(), "", s.far.Fence
+			l.Proven, l.LastSuccess, l.LastError, l.Fence, l.ChangedSets = op.To, s.h.Now().UTC(), "", s.far.Fence, nil
 			if rep.Transfer != nil {
 				l.LastBytes = rep.Transfer.SentBytes
 			}

@@ -170,7 +170,7 @@ func (s *source) localFacts() LocalFacts {
 	for _, l := range s.leads {
 		f.Older = append(f.Older, l.From)
 	}
-	if op := s.doc.Operation; op != nil {
+	if op := s.doc.Operation; op != nil && op.Phase != phaseFolded {
 		f.Pending, f.Full = op.To, op.Verb == verbFull
 		if set, err := s.openSet(); err == nil {
 			f.SetSaved = true
@@ -275,7 +275,11 @@ func (s *source) knows(uuid string) bool {
 	if s.doc == nil {
 		return false
 	}
-	return s.doc.Tracking != nil && s.doc.Tracking.UUID == uuid || s.doc.Operation != nil && s.doc.Operation.To.UUID == uuid
+	if t := s.doc.Tracking; t != nil && t.UUID == uuid {
+		return true
+	}
+	op := s.doc.Operation
+	return op != nil && (op.To.UUID == uuid || op.Phase == phaseFolded && op.From.UUID == uuid)
 }
 
 // targetFacts is the far side's answer as reconcile sees it.

@@ -292,6 +292,8 @@ func (w *world) theLeg() Leg {
 	if w.leg != nil {
 		w.leg(&l)
 	}
+	doFold      verb = "fold"
+	doFoldSync  verb = "fold, sync"
 	return l
 }
 
@@ -308,7 +310,12 @@ func (w *world) run(e *ends, v verb) (rep report.Sync, err error) {
 	})
 	defer hung.Stop()
 	opt := SyncOptions{Dial: e.dial, Overwrite: v == doOverwrite, Events: Events{Step: w.step}}
-	if v == doSync {
+	if v == doFold || v == doFoldSync {
+		_, err = e.near.Fold(ctx, w.theLeg(), opt)
+	}
+	switch {
+	case err != nil || v == doFold:
+	case v == doSync || v == doFoldSync:
 		rep, err = e.near.Sync(ctx, w.theLeg(), opt)
 	} else {
 		rep, err = e.near.Full(ctx, w.theLeg(), opt)
