@@ -134,10 +134,25 @@ func (p *Pair) undo(s *side, keep bool) error {
 	return nil
 }
 
+// create makes a pair whose primary is this side; the other one is overwritten.
+func (p *Pair) create(s *side) error {
+	switch {
+	case p.exists:
+		return reject("the pair exists")
+	case !p.connected():
+		return reject("the peer cannot be asked")
+	}
+	peer := p.peer(s)
+	p.exists, p.held, p.running = true, false, true
+	s.primary, s.last, peer.primary, peer.last = true, true, false, false
+	p.begin(s)
+	return nil
+}
+
 func (p *Pair) lifeCycle(s *side, command, arg string) error {
 	switch command {
 	case "create":
-		p.exists = true
+		return p.create(s)
 	case "delete":
 		if p.running {
 			return reject("replication is running")

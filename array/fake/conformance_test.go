@@ -44,6 +44,12 @@ func (l lab) Foreign(_ context.Context, verb string) error {
 	return nil
 }
 
+func (l lab) LifeCycle() arraytest.LifeCycle {
+	return arraytest.LifeCycle{
+		Create: array.Goal{Verb: array.Create}, Before: []array.Goal{{Verb: array.Break}}, Delete: array.Goal{Verb: array.Delete}, Spare: "vol2",
+	}
+}
+
 func (l lab) Sleep(ctx context.Context, d time.Duration) error { return l.pair.Sleep(ctx, d) }
 
 func TestConformance(t *testing.T) {

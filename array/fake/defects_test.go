@@ -113,6 +113,23 @@ func TestSuiteFindsDefects(t *testing.T) {
 				*p = array.Plan{Reached: true}
 			}
 		})}, "is"},
+		{"says that it deleted", wrong{plan: planned(func(p *array.Plan, _ array.Observation, g array.Goal) {
+			if g.Verb == array.Delete {
+				*p = array.Plan{Reached: true}
+			}
+		})}, "delete is done, but site1 is primary"},
+		{"makes both sides of a new pair primary", wrong{do: func(w wrong, ctx context.Context, s array.Step) error {
+			err := w.Driver.Do(ctx, s)
+			if s.Args["command"] == "create" {
+				_ = w.pair.Command("site2", "promote", "-f")
+			}
+			return err
+		}}, "array create NAME: both sides accept writes"},
+		{"adds another volume", wrong{plan: planned(func(p *array.Plan, _ array.Observation, g array.Goal) {
+			if g.Verb == array.Add && len(p.Steps) > 0 {
+				p.Steps[0].Args["arg"] = "vol3"
+			}
+		})}, "confirmed 5 attempts to add vol2, without effect"},
 		{"plans nothing", wrong{plan: planned(func(p *array.Plan, _ array.Observation, g array.Goal) {
 			if g.Verb == array.Break {
 				*p = array.Plan{}
@@ -127,7 +144,7 @@ func TestSuiteFindsDefects(t *testing.T) {
 				w.Driver, w.pair = fake.NewDriver(p), p
 				return w
 			}}
-			rep, err := arraytest.Run(t.Context(), l, arraytest.Options{Timeout: 5e9})
+			rep, err := arraytest.Run(t.Context(), l, arraytest.Options{Timeout: 5e8, MaxFailures: 40})
 			var texts []string
 			for _, r := range rep.Results {
 				if r.Outcome == arraytest.Failed {
