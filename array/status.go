@@ -105,7 +105,23 @@ func reasonsOf(c Capabilities, o Observation, now time.Time) []Reason {
 	if lag := lagOf(o, now); c.MaxAge > 0 && lag != nil && *lag > c.MaxAge.Seconds() {
 		add(ReasonTooOld, "the copy is %s old, allowed are %s", round(*lag), c.MaxAge)
 	}
+	for _, m := range o.Members {
+		if m.LastSync != nil && c.MaxAge > 0 && now.Sub(*m.LastSync) > c.MaxAge {
+			add(ReasonTooOld, "the copy of %s is %s old, allowed are %s", m.Name, round(now.Sub(*m.LastSync).Seconds()), c.MaxAge)
+		}
+	}
+	if o.Lag == nil && ahead(o.LastSync, now) {
+		add(ReasonUnknownValue, "the age of the copy is not known: the storage's clock is %s ahead of the one here", round(o.LastSync.Sub(now).Seconds()))
+	}
 	return reasons
+}
+
+// clockSlack is how far two clocks may differ without a word.
+const clockSlack = 30 * time.Second
+
+// ahead says that a time of the storage's own lies in the future, so that it tells no age.
+func ahead(t *time.Time, now time.Time) bool {
+	return t != nil && !now.IsZero() && t.Sub(now) > clockSlack
 }
 
 func round(seconds float64) time.Duration {
@@ -151,7 +167,7 @@ func lagOf(o Observation, now time.Time) *float64 {
 	if o.Lag != nil {
 		return o.Lag
 	}
-	if o.LastSync == nil || now.IsZero() {
+	if o.LastSync == nil || now.IsZero() || ahead(o.LastSync, now) {
 		return nil
 	}
 	lag := max(0, now.Sub(*o.LastSync).Seconds())

@@ -75,17 +75,20 @@ func (s stamp) none() bool { return s.text == "" || s.text == "NA" }
 // link is one row of `showrcopy links`.
 type link struct{ target, status string }
 
-// linkUp says whether an outbound link to target is up. Rows of inbound links carry the
-// name "receive".
+// linkUp says whether an outbound link to target is up: one is enough. Rows of inbound links carry
+// the name "receive". A word that is not known is neither up nor down.
 func (l listing) linkUp(target string) (up, known bool) {
+	odd := false
 	for _, x := range l.links {
-		if x.target != target {
-			continue
-		}
-		known = true
-		if x.status == "Up" {
+		switch {
+		case x.target != target:
+		case x.status == "Up":
 			return true, true
+		case x.status == "Down":
+			known = true
+		default:
+			odd = true
 		}
 	}
-	return false, known
+	return false, known && !odd
 }

@@ -17,6 +17,7 @@ type seen struct {
 	here  bool  // the group exists there
 	g     group
 	link  array.Link
+	facts *facts // nil: the verb needs none
 	asked time.Time
 }
 
@@ -28,7 +29,7 @@ func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 		wg.Go(func() { sides[i] = d.look(ctx, s) })
 	}
 	wg.Wait()
-	d.shared = false
+	d.shared, d.first = false, false
 	if ctx.Err() != nil {
 		return array.Observation{}, context.Cause(ctx)
 	}
@@ -37,7 +38,7 @@ func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 			return array.Observation{}, typed(s.site, s.err)
 		}
 	}
-	o := array.Observation{At: time.Now(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
+	o := array.Observation{At: d.c.Now(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
 	for _, s := range sides {
 		o.Sides = append(o.Sides, s.side())
 		o.Link = joinLink(o.Link, s)
@@ -64,6 +65,9 @@ func (d *Driver) look(ctx context.Context, s Site) seen {
 			out.link = array.LinkUp
 		}
 	}
+	if d.focus != nil && (lifeCycleOfVolumes(d.focus.Verb) || d.focus.Verb.ChangesDirection()) {
+		out.facts, out.err = d.readFacts(ctx, s, l)
+	}
 	return out
 }
 
@@ -88,10 +92,16 @@ func (s seen) side() array.Side {
 	out.Reachable = true
 	if !s.here {
 		out.Role, out.Writable = array.RoleNone, array.Unknown
+		if s.facts != nil {
+			out.Native = map[string]any{nativeFacts: s.facts}
+		}
 		return out
 	}
 	out.Native = map[string]any{
 		"group": s.g.name, "target": s.g.target, "role": string(s.g.role), "status": s.g.status, "mode": s.g.mode, "policies": s.g.policies,
+	}
+	if s.facts != nil {
+		out.Native[nativeFacts] = s.facts
 	}
 	switch {
 	case s.g.role.primary():
@@ -227,64 +237,4 @@ func groupPoint(g group, m member) int64 {
 		return g.lastSync.wall
 	}
 	return m.last.wall
-}
-
-// reasons are the rules of the status, each with its own code.
-func (d *Driver) reasons(o *array.Observation, sides [2]seen, s seen, add func(array.ReasonCode, string, ...any)) {
-	g := s.g
-	for _, x := range sides {
-		switch {
-		case x.err != nil || !x.here:
-		case !x.g.role.primary() && !x.g.role.secondary():
-			add(array.ReasonUnknownValue, "%s: role %q of group %s is not known", x.site, x.g.role, x.g.name)
-		case statusMeans(x.g, o.Link) == array.ReplicationUnknown:
-			add(array.ReasonUnknownValue, "%s: status %q of group %s is not known", x.site, x.g.status, x.g.name)
-		case x.g.status == statusFailsafe:
-			add(array.ReasonNotStarted, "%s: group %s is Failsafe; see the array's manual before anything else", x.site, x.g.name)
-		}
-	}
-	if g.status != statusStarted && g.status != statusFailsafe {
-		add(array.ReasonNotStarted, "group %s is %s, not Started", g.name, g.status)
-	}
-	switch {
-	case d.c.Mode == "async" && g.mode != modePeriodic && g.mode != modeAsync:
-		add(array.ReasonWrongMode, "group %s is configured async, and the array says mode %s", g.name, g.mode)
-	case d.c.Mode == "sync" && g.mode != modeSync:
-		add(array.ReasonWrongMode, "group %s is configured sync, and the array says mode %s", g.name, g.mode)
-	case g.mode == modePeriodic && g.period == 0:
-		add(array.ReasonNoPeriod, "group %s has no period: nothing is sent unless somebody asks", g.name)
-	}
-	if d.c.MaxAge > 0 && g.period > 0 && d.c.MaxAge < 2*g.period {
-		for i := range o.Sides {
-			if o.Sides[i].Site == s.site {
-				o.Sides[i].Native["warning"] = fmt.Sprintf("sync_max_delay %s is less than twice the period %s", d.c.MaxAge, g.period)
-			}
-		}
-	}
-	if !g.has("auto_recover") {
-		add(array.ReasonNoAutoRecover, "policy auto_recover of group %s is not set", g.name)
-	}
-	if g.lastSync.err != nil {
-		add(array.ReasonUnknownValue, "%v", g.lastSync.err)
-	}
-	d.memberReasons(g, add)
-}
-
-func (d *Driver) memberReasons(g group, add func(array.ReasonCode, string, ...any)) {
-	for _, m := range g.members {
-		word, known := syncWords[m.sync]
-		switch {
-		case !known:
-			add(array.ReasonUnknownValue, "%s: sync status %q is not known", m.local, m.sync)
-		case m.last.none() && g.mode != modeSync:
-			add(array.ReasonFirstCopy, "%s was never synced", m.local)
-		case word == array.Stale:
-			add(array.ReasonNotSynced, "%s is %s, not Synced", m.local, m.sync)
-		case word == array.Syncing && g.mode == modeSync:
-			add(array.ReasonNotSynced, "%s is Syncing, not Synced", m.local)
-		}
-		if m.last.err != nil && g.lastSync.err == nil {
-			add(array.ReasonUnknownValue, "%v", m.last.err)
-		}
-	}
 }

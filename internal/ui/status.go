@@ -35,6 +35,11 @@ func Status(w io.Writer, s report.Status, o StatusOptions) error {
 		for _, why := range r.Reasons {
 			fmt.Fprintf(&out, "    %s: %s\n", why.Code, why.Text)
 		}
+		for _, s := range r.Sides {
+			if text, ok := s.Native["warning"].(string); ok {
+				fmt.Fprintf(&out, "    warning: %s: %s\n", s.Site, text)
+			}
+		}
 		if r.State != report.StateUp && r.Next != nil {
 			fmt.Fprintf(&out, "    next: %s\n", *r.Next)
 		}
