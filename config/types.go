@@ -142,7 +142,9 @@ type LVM struct {
 	Source          string   `yaml:"source"`                     // block device of the logical volume
 	SnapSize        SnapSize `yaml:"snap_size,omitempty"`        // default 10%
 	SyncMaxDelay    Duration `yaml:"sync_max_delay,omitempty"`   // default 1d3h
+	ChunkSize       Size     `yaml:"chunk_size,omitempty"`       // of snapshots, 4 KiB to 512 KiB; default LVM's
 	Codec           string   `yaml:"codec,omitempty"`            // auto (default), none, s2, zstd
+	SubChunk        string   `yaml:"sub_chunk,omitempty"`        // auto (default), always, never
 	Direct          bool     `yaml:"direct,omitempty"`           // write the target without a journal
 	ProgressTimeout Duration `yaml:"progress_timeout,omitempty"` // default 5m
 	// OpenSVCState is the path of the `date;uuid` file of a pair adopted from OpenSVC,

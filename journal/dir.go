@@ -141,6 +141,15 @@ func (d *Dir) Partial(member string) (File, error) {
 	return f, nil
 }
 
+// SpoolSize is the length of a member's spool.
+func (d *Dir) SpoolSize(member string) (int64, error) {
+	n, err := d.fs.Size(d.in(incomingDir, member+deltaSuffix))
+	if err != nil {
+		return 0, fmt.Errorf("spool: %w", err)
+	}
+	return n, nil
+}
+
 // Discard deletes all spools. A committed journal stays.
 func (d *Dir) Discard() error { return d.throw(incomingDir) }
 

@@ -18,6 +18,8 @@ func (t *target) admit(in receiveRequest) error {
 		return t.admitFull(in)
 	case modeRepair, modeResync:
 		return t.admitHashed(in)
+	case modeWhole:
+		return t.admitWhole(in)
 	}
 	return t.admitDelta(in)
 }

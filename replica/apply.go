@@ -35,7 +35,7 @@ func (t *target) rollForward(ctx context.Context, progress func(engine.Progress)
 		return err
 	}
 	m, ok := tx.Member(memberName(t.id))
-	if !ok || t.doc == nil || t.doc.Role != state.RoleSecondary || !leadsFrom(m.Header, t.condition()) {
+	if !ok || t.doc == nil || t.doc.Role != state.RoleSecondary || !leadsFrom(m.Header, t.condition()) && !t.repairs(tx, m) {
 		t.h.Log.Info("dropping a journal that does not lead from what the target holds", "device", t.ref.Device, "condition", t.condition().String())
 		return t.dropJournal()
 	}
@@ -73,6 +73,13 @@ func leadsFrom(h stream.Header, c state.Condition) bool {
 	return false
 }
 
+// repairs says that a journal holds what a target has asked for that found itself suspect.
+func (t *target) repairs(tx *journal.Transaction, m journal.Member) bool {
+	_, whole := tx.Member(m.Name + wholeSuffix)
+	c := t.condition()
+	return whole && c.Kind == state.KindSuspect && t.doc.Doubt != "" && c.At.Same(m.Header.From)
+}
+
 // journalGone turns `applying` without a journal into `inconsistent`: the next delta of
 // whole chunks since At repairs that, see the superset rule.
 func (t *target) journalGone(ctx context.Context, reason string) error {
@@ -102,7 +109,7 @@ func (t *target) apply(ctx context.Context, tx *journal.Transaction, m journal.M
 	var rep report.Merge
 	err := t.write(ctx, func(dev blockdev.Device) (err error) {
 		for range applyTries {
-			if rep, err = applyOnce(ctx, dev, tx, m, progress); err == nil || ctx.Err() != nil {
+			if rep, err = applyAll(ctx, dev, tx, m, progress); err == nil || ctx.Err() != nil {
 				return err
 			}
 			t.h.Log.Warn("writing the journal failed, writing all of it again", "device", t.ref.Device, "err", err)
@@ -126,6 +133,18 @@ func (t *target) dropJournal() error {
 		return err
 	}
 	return t.jdir.Remove()
+}
+
+// applyAll writes the deltas of a journal in their order: whole chunks go over those parts
+// of chunks that a sub-chunk delta has written.
+func applyAll(ctx context.Context, dev blockdev.Device, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {
+	rep, err := applyOnce(ctx, dev, tx, m, progress)
+	if whole, ok := tx.Member(m.Name + wholeSuffix); ok && err == nil {
+		var over report.Merge
+		over, err = applyOnce(ctx, dev, tx, whole, progress)
+		rep.Seconds += over.Seconds
+	}
+	return rep, err
 }
 
 func applyOnce(ctx context.Context, dev blockdev.Device, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {

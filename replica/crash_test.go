@@ -54,6 +54,10 @@ func scenarios() []scenario {
 		{"target ahead (lost answer)", false, func(w *world) { copied(w); w.lostAnswer(); w.change() }, once(doSync), doSync},
 		{"recovery: killed lvcreate, origin suspended", false, func(w *world) { copied(w); w.suspended() }, once(doSync), doSync},
 		{"recovery: half applied journal", false, func(w *world) { copied(w); w.halfApplied(); w.change() }, once(doSync), doSync},
+		{"fold, then sync", false, copied, once(doFoldSync), doSync},
+		{"fold of a cut sync, then sync", true, func(w *world) { copied(w); w.interrupted(doSync, 6); w.change() }, once(doFoldSync), doFoldSync},
+		{"sync, sub-chunk", false, func(w *world) { w.chunk = largeChunk; copied(w); w.sprinkle(40) }, once(doSync), doSync},
+		{"sub-chunk resend after a cut", false, func(w *world) { w.chunk = largeChunk; copied(w); w.interrupted(doSync, 4); w.change() }, once(doSync), doSync},
 		{"two syncs in a row", false, copied, func(w *world, e *ends) error {
 			if _, err := w.run(e, doSync); err != nil {
 				return err
@@ -216,7 +220,7 @@ func lengths(t *testing.T, s scenario) map[string]map[layer]int {
 func (s scenario) world(t *testing.T, dir string) *world {
 	w := newWorld(t, dir)
 	w.initial = w.copyNow()
-	w.leg = func(l *Leg) { l.Direct = s.direct }
+	w.leg = func(l *Leg) { l.Direct, l.ChunkSize = s.direct, w.chunk }
 	s.prepare(w)
 	return w
 }

@@ -21,9 +21,13 @@ type Leg struct {
 	Target   transport.Target // where the target's ddsgo runs
 	Device   string           // of the target, as the target's host names it
 	SnapSize func(origin int64) int64
+	// SnapExtend is how far filling snapshots may grow.
+	SnapExtend Extension
 
 	Codec           engine.Codec
 	Direct          bool          // write the target without a journal
+	ChunkSize       int64         // of new snapshots; 0: LVM's default
+	SubChunk        SubChunk      // zero: auto
 	ProgressTimeout time.Duration // 0: DefaultProgressTimeout
 	MaxDelay        time.Duration // 0: DefaultMaxDelay
 	OpenSVCState    string        // path of the `date;uuid` file on both ends; empty: none

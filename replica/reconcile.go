@@ -170,6 +170,12 @@ func (d *Decision) refuseTarget(f Facts) bool {
 	case TargetDamaged:
 		return set(failure.CodeRefused, "the target's state is damaged", "ddsgo resync "+f.Resource)
 	case TargetSuspect:
+		if newer := pick(f, f.Local.Pending.UUID); f.Local.State == LocalLoaded && !f.Local.Full && f.Target.At.Same(f.Local.Pending) && newer.tracks() {
+			// It took the delta and the answer was lost. A verification needs the rotation.
+			d.Verdict, d.Data, d.From, d.To = VerdictRotate, newer.Name, f.Local.Base, f.Local.Pending
+			d.dropRest(f)
+			return true
+		}
 		next := "ddsgo resync " + f.Resource
 		if f.Target.At.Same(f.Local.Base) { // there is a snapshot to compare it with
 			next = "ddsgo verify " + f.Resource + " --repair, or " + next

@@ -143,6 +143,10 @@ func sendViolation(f Facts, d Decision, byName map[string]SnapshotFact) error {
 	}
 	switch f.Target.Condition {
 	case TargetClean:
+	case TargetSuspect:
+		if d.Verdict != VerdictRotate || !f.Target.At.Same(f.Local.Pending) {
+			return fmt.Errorf("sends to a target that is suspect")
+		}
 	case TargetApplying, TargetInconsistent:
 		if !f.Target.To.Same(f.Local.Pending) && !f.Target.To.Same(f.Local.Base) {
 			return fmt.Errorf("sends onto a mixture that it does not know")

@@ -44,7 +44,11 @@ func (s *source) slice(ctx context.Context, c *comparison, lv lvm.LV, off, end i
 	if err != nil {
 		return off, fmt.Errorf("%s: %w", lv, err)
 	}
-	res, err := s.exchangeDigests(ctx, c, dev, off, sliceEnd(off, end, c.limit))
+	var res resync.Result
+	err = s.watched(ctx, false, func(ctx context.Context) (err error) {
+		res, err = s.exchangeDigests(ctx, c, dev, off, sliceEnd(off, end, c.limit))
+		return err
+	}, lv)
 	if err = errors.Join(err, dev.Close()); err != nil {
 		return off, err
 	}
@@ -148,5 +152,5 @@ func (s *source) sendFound(ctx context.Context, c *comparison, m mode, from, to 
 	head := stream.Header{Kind: stream.KindDelta, ChunkSize: hashBlock, From: from, To: to, SetBytes: set.Bytes}
 	copy(head.SetID[:], set.Header.ID[:])
 	s.compared = c.counters
-	return s.send(ctx, m, head, set.Extents(), false, rep)
+	return s.send(ctx, parcel{mode: m, extents: set.Extents()}, head, rep)
 }

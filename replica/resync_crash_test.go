@@ -19,6 +19,8 @@ type hashScenario struct {
 	name    string
 	prepare func(*world)
 	act     func(*world, *ends) error
+	// unseen says that a target which claims to be clean cannot know yet that it is not.
+	unseen func(*world, probeReply) bool
 }
 
 func hashScenarios() []hashScenario {
@@ -32,11 +34,13 @@ func hashScenarios() []hashScenario {
 		e.serving.Wait()
 		return err
 	}
+	never := func(*world, probeReply) bool { return false }
 	return []hashScenario{
-		{"resync, tracker overflowed", func(w *world) { w.src.Overflow(w.snap1().Path); w.change() }, resync},
-		{"resync, target without a state", func(w *world) { w.retag(w.dst, targetPath, nil); w.dstFiles = newMemFiles(); w.change() }, resync},
-		{"resync, source without a state", func(w *world) { w.retag(w.src, sourcePath, nil); w.srcFiles = newMemFiles(); w.change() }, resync},
-		{"verify --repair", func(w *world) { w.flip(700_000) }, verify},
+		{"resync, tracker overflowed", func(w *world) { w.src.Overflow(w.snap1().Path); w.change() }, resync, never},
+		{"resync, target without a state", func(w *world) { w.retag(w.dst, targetPath, nil); w.dstFiles = newMemFiles(); w.change() }, resync, never},
+		{"resync, source without a state", func(w *world) { w.retag(w.src, sourcePath, nil); w.srcFiles = newMemFiles(); w.change() }, resync, never},
+		{"verify --repair", func(w *world) { w.flip(700_000) }, verify, func(_ *world, r probeReply) bool { return r.Verified == nil }},
+		{"sub-chunk delta onto a base that was written", wrongBase, syncAndRepair, func(w *world, r probeReply) bool { return r.Generation.UUID == w.base }},
 	}
 }
 
@@ -94,7 +98,6 @@ func (s hashScenario) try(t *testing.T, p point) error {
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)
 	w := s.world(t, dir)
-	wrong := s.name == "verify --repair"
 	e := w.start(&p)
 	runErr := s.act(w, e)
 	fired := e.fired()
@@ -102,7 +105,7 @@ func (s hashScenario) try(t *testing.T, p point) error {
 		return errors.New("a killed command reports success")
 	}
 	w.restart(&p, rand.New(rand.NewPCG(*crashSeed, uint64(p.N))))
-	if err := w.honest(wrong); err != nil {
+	if err := w.honest(s.unseen); err != nil {
 		return fmt.Errorf("after the crash (%w): %w", runErr, err)
 	}
 	wait := w.writer()
@@ -119,9 +122,8 @@ func (s hashScenario) try(t *testing.T, p point) error {
 	return w.settled()
 }
 
-// honest: a target that says clean is the snapshot that it names. wrong says that it was not
-// before the run, which only a verification that came so far can know.
-func (w *world) honest(wrong bool) error {
+// honest: a target that says clean is the snapshot that it names, unless that cannot be known.
+func (w *world) honest(unseen func(*world, probeReply) bool) error {
 	w.remember()
 	r, err := w.probe()
 	if err != nil {
@@ -134,7 +136,7 @@ func (w *world) honest(wrong bool) error {
 	if r.Condition != string(state.KindClean) || known && bytes.Equal(w.copyNow(), want) {
 		return nil
 	}
-	if wrong && r.Verified == nil {
+	if unseen(w, r) {
 		return nil
 	}
 	return fmt.Errorf("the target says clean at %v, and is not", r.Generation)

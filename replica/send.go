@@ -31,11 +31,25 @@ func (s *source) sendDelta(ctx context.Context, d Decision, rep *report.Sync) er
 	}
 	defer func() { _ = set.Close() }() // read only
 	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.ChunkSize), From: d.From, SetBytes: set.Bytes, SetID: set.ID}
-	m := modeJournal
+	p := parcel{mode: modeJournal, extents: set.Extents}
 	if s.leg.Direct {
-		m = modeDirect
+		p.mode = modeDirect
 	}
-	return s.send(ctx, m, h, set.Extents, false, rep)
+	if p.old = s.openOld(ctx, d, set); p.old != nil {
+		defer func() { _ = p.old.Close() }() // read only
+		h.SubChunk = true
+		s.ev.step("compare the changed chunks with what they held, in pieces of 4 KiB")
+	}
+	return s.send(ctx, p, h, rep)
+}
+
+// parcel is what is sent, and how: extents with the content of the run's snapshot.
+type parcel struct {
+	mode      mode
+	extents   extent.Seq
+	overwrite bool        // full: the target's good generation may go
+	old       *oldContent // not nil: a sub-chunk delta
+	data      io.ReaderAt
 }
 
 // sendFull sends the whole snapshot.
@@ -44,12 +58,12 @@ func (s *source) sendFull(ctx context.Context, overwrite bool, rep *report.Sync)
 	h := stream.Header{Kind: stream.KindFull, SetBytes: to.Size}
 	id := sha256.Sum256([]byte("full\n" + s.id.String() + "\n" + to.UUID))
 	copy(h.SetID[:], id[:])
-	return s.send(ctx, modeFull, h, extent.Whole(to.Size), overwrite, rep)
+	return s.send(ctx, parcel{mode: modeFull, extents: extent.Whole(to.Size), overwrite: overwrite}, h, rep)
 }
 
 // send transfers h.To, or what Operation.To names. The target's final answer, and nothing else,
 // makes it a success.
-func (s *source) send(ctx context.Context, m mode, h stream.Header, extents extent.Seq, overwrite bool, rep *report.Sync) error {
+func (s *source) send(ctx context.Context, p parcel, h stream.Header, rep *report.Sync) error {
 	if h.To.IsZero() {
 		h.To = s.doc.Operation.To
 	}
@@ -66,11 +80,23 @@ func (s *source) send(ctx context.Context, m mode, h stream.Header, extents exte
 	}
 	defer dev.Close()
 	s.ev.step(fmt.Sprintf("send %s to %s", lv, s.leg.Site()))
-	req := receiveRequest{VolumeRef: s.ref(), Mode: m, Header: h, Need: journal.Bound(h), Overwrite: overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name, Counters: s.compared}
-	reply, sent, err := s.exchange(ctx, req, snapshotSource{dev, extents}, lv)
+	req := receiveRequest{VolumeRef: s.ref(), Mode: p.mode, Header: h, Need: journal.Bound(h), Overwrite: p.overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name, Counters: s.compared}
+	p.data = dev
+	var reply receiveReply
+	var sent report.Extract
+	err = s.watched(ctx, s.mayFoldFor(to), func(ctx context.Context) (err error) {
+		reply, sent, err = s.exchange(ctx, req, p, lv)
+		if err == nil && len(reply.Differs) > 0 && p.old != nil {
+			before := sent.SentBytes
+			reply, sent, err = s.sendWhole(ctx, req, p, lv, reply)
+			sent.SentBytes += before
+		}
+		return err
+	}, s.alive(ctx, lv)...)
 	if err != nil {
 		return err
 	}
+	s.doubt = reply.Doubt
 	if !reply.Generation.Same(to) {
 		return fmt.Errorf("%s: the target answered with generation %v, sent was %v", s.leg.Resource, reply.Generation, to)
 	}
@@ -80,7 +106,7 @@ func (s *source) send(ctx context.Context, m mode, h stream.Header, extents exte
 
 // exchange runs the receive operation: announce, go on where the target stands, send, wait
 // for the answer.
-func (s *source) exchange(ctx context.Context, req receiveRequest, src engine.Source, lv lvm.LV) (receiveReply, report.Extract, error) {
+func (s *source) exchange(ctx context.Context, req receiveRequest, p parcel, lv lvm.LV) (receiveReply, report.Extract, error) {
 	var ready receiveReady
 	var reply receiveReply
 	var sent report.Extract
@@ -94,8 +120,17 @@ func (s *source) exchange(ctx context.Context, req receiveRequest, src engine.So
 	}
 	opt := engine.ExtractOptions{Header: req.Header, Codec: s.leg.Codec, Readers: deviceReaders, Resume: ready.Resume, Progress: s.ev.progress,
 		BeforeTrailer: func(ctx context.Context) error { return s.stillValid(ctx, lv) }}
+	if p.old != nil {
+		opt.Old = p.old
+		opt.BeforeTrailer = func(ctx context.Context) error {
+			if err := s.stillValid(ctx, lv); err != nil {
+				return err
+			}
+			return s.stillPristine(ctx, p.old)
+		}
+	}
 	sendErr := x.Send(func(w io.Writer) (err error) {
-		sent, err = engine.Extract(ctx, w, src, opt)
+		sent, err = engine.Extract(ctx, w, snapshotSource{p.data, p.extents}, opt)
 		return err
 	})
 	if err := x.Finish(&reply); err != nil {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func stateTrouble(err error) error {
 
 // describe is the target as its source needs to know it.
 func (t *target) describe() (probeReply, error) {
-	r := probeReply{Host: t.h.Name}
+	r := probeReply{Host: t.h.Name, Bases: true}
 	dev, err := t.h.OpenDevice(t.ref.Device, blockdev.Options{})
 	if err != nil {
 		return r, t.openFailed(err)
@@ -111,7 +112,7 @@ func (t *target) describe() (probeReply, error) {
 		return r, nil
 	}
 	c := t.doc.Condition
-	r.Condition, r.Generation, r.To, r.Detail = string(c.Kind), c.At, c.To, c.Reason
+	r.Condition, r.Generation, r.To, r.Detail = string(c.Kind), c.At, c.To, cmp.Or(c.Reason, t.doc.Doubt)
 	r.Role, r.Fence = string(t.doc.Role), t.doc.Fence
 	if t.doc.Role == state.RolePrimary {
 		r.Generation = t.doc.Generation
@@ -217,7 +218,7 @@ func (t *target) promote(ctx context.Context) (promoteReply, error) {
 		return promoteReply{}, err
 	}
 	err := t.commit(ctx, func(d *state.Document) {
-		d.Role, d.Condition, d.Generation, d.Counters = state.RolePrimary, state.None(), c.At, nil
+		d.Role, d.Condition, d.Generation, d.Counters, d.Doubt = state.RolePrimary, state.None(), c.At, nil, ""
 		d.Fence++
 	})
 	if err != nil {

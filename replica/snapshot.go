@@ -39,7 +39,7 @@ func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
 		return err
 	}
 	seq := s.nextSeq()
-	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.storeSize(), ReadOnly: true, Tags: []string{lvm.TagRun + "=" + s.run}})
+	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.storeSize(), Chunk: s.leg.ChunkSize, ReadOnly: true, Tags: append(s.bootTag(), lvm.TagRun+"="+s.run)})
 	if err != nil {
 		return failure.With(failure.CodeFailure, s.leg.Resource, "no snapshot of "+s.origin.FullName(), "ddsgo sync "+s.leg.Resource+" again; if it stays: vgs "+s.origin.VG+" (is there room for snap_size?)", err)
 	}
@@ -129,7 +129,11 @@ func (s *source) exceptionTable(ctx context.Context, tracker lvm.LV) (*cow.Table
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tracker.CowPath(), err)
 	}
-	table, err := s.readExceptions(ctx, dev, tracker, before)
+	var table *cow.Table
+	err = s.watched(ctx, false, func(ctx context.Context) (err error) {
+		table, err = s.readExceptions(ctx, dev, tracker, before)
+		return err
+	}, tracker)
 	// An open exception store makes lvremove half-remove the snapshot: close it first of all.
 	if err = errors.Join(err, dev.Close()); err != nil {
 		return nil, s.overflowed(tracker, err)

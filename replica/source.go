@@ -48,7 +48,9 @@ type source struct {
 	closer  io.Closer
 	// compared is what the target's write counters were when a hash exchange read it.
 	compared *state.Counters
-	leads    []lead // how kept sets lead to the tracking snapshot; see findLeads
+	doubt    string           // why the target is suspect although it took what was sent
+	fills    map[string]*fill // what the watch saw of the snapshots, by dm name
+	leads    []lead           // how kept sets lead to the tracking snapshot; see findLeads
 }
 
 // openSource locks the source and reads what is known about it.

@@ -114,11 +114,15 @@ func (s *source) pass(ctx context.Context, opt SyncOptions, rep *report.Sync) (d
 		}
 	}
 	if d.Verdict != VerdictRotate {
-		if err := s.sendDelta(ctx, d, rep); err != nil {
+		err := s.sendDelta(ctx, d, rep)
+		if errors.Is(err, errFoldFirst) {
+			return false, s.foldAndReconnect(ctx, opt)
+		}
+		if err != nil {
 			return false, err
 		}
 	}
-	return own, s.rotate(ctx, rep)
+	return own, firstOf(s.rotate(ctx, rep), s.doubted())
 }
 
 // connect dials the target's host and asks what the volume holds.

@@ -13,6 +13,7 @@ import (
 	"github.com/ddsgo/ddsgo/journal"
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
+	"github.com/ddsgo/ddsgo/stream"
 )
 
 // lockWait is how long an operation at the target waits for another to end: a receiver
@@ -204,12 +205,19 @@ func (t *target) condition() state.Condition {
 	return t.doc.Condition
 }
 
-// becomeClean ends an apply or a full copy: from here on the target is g.
+// becomeClean ends an apply or a full copy: from here on the target is g. Where some of what it
+// held was not ddsgo's, only what proved all of it makes it clean.
 func (t *target) becomeClean(ctx context.Context, g generation.Generation, base state.Base, src state.SourceIdentity) error {
 	counters := t.readCounters()
 	return t.commit(ctx, func(d *state.Document) {
 		d.Role = state.RoleSecondary
+		if base.Kind == stream.KindFull.String() || base.From.Same(g) || base.From.Same(rejoinBase(g)) {
+			d.Doubt = ""
+		}
 		d.Condition = state.Clean(g)
+		if d.Doubt != "" {
+			d.Condition = state.Suspect(g, d.Doubt)
+		}
 		d.Condition.Since = t.h.Now().UTC()
 		d.Generation, d.Size = g, g.Size
 		d.Base, d.Source, d.Counters = &base, &src, counters

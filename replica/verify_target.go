@@ -61,7 +61,7 @@ func (t *target) recordVerified(d *state.Document, in verifiedRequest) {
 		d.Condition = state.Suspect(in.At, found)
 		d.Condition.Since = now
 	case in.Complete && kind == state.KindSuspect:
-		d.Condition = state.Clean(d.Condition.At)
+		d.Condition, d.Doubt = state.Clean(d.Condition.At), ""
 		d.Condition.Since = now
 		d.Counters = t.readCounters()
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"time"
 
+	"github.com/ddsgo/ddsgo/extent"
 	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/state"
@@ -46,6 +47,8 @@ type probeReply struct {
 	Writable *bool `json:"writable,omitempty"`
 	// Verified is how far the volume was last compared with its source.
 	Verified *state.Verified `json:"verified,omitempty"`
+	// Bases says that this side checks base digests: it takes sub-chunk deltas.
+	Bases bool `json:"bases,omitempty"`
 	// Partial is the verified part of a cut transfer that can go on, if any.
 	Partial *stream.Cursor `json:"partial,omitempty"`
 }
@@ -59,6 +62,8 @@ const (
 	modeJournal mode = "journal"
 	modeDirect  mode = "direct"
 	modeFull    mode = "full"
+	// modeWhole: chunks that did not match the base of a sub-chunk delta, see bases.go.
+	modeWhole mode = "whole"
 )
 
 type receiveRequest struct {
@@ -81,6 +86,12 @@ type receiveReady struct {
 type receiveReply struct {
 	Generation generation.Generation `json:"generation"`
 	Report     report.Merge          `json:"report"`
+	// Differs lists what did not match the base digests: nothing was written, and the source
+	// is asked for these ranges as whole chunks. DiffersCut: there are more, send all.
+	Differs    []extent.Extent `json:"differs,omitempty"`
+	DiffersCut bool            `json:"differs_cut,omitempty"`
+	// Doubt says why the target is suspect although the delta was written; empty: it is clean.
+	Doubt string `json:"doubt,omitempty"`
 }
 
 type promoteReply struct {

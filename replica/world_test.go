@@ -55,7 +55,11 @@ type world struct {
 	srcID, dstID state.Identity
 	rng          *rand.Rand // of the workload
 	boot         int
-	written      atomic.Uint64 // write requests that the target's device got
+	chunk        int64 // of snapshots; 0: LVM's default
+	srcBoot      int
+	base         string            // UUID of a generation that a scenario remembers
+	srcWrites    map[string]uint64 // by snapshot of the source
+	written      atomic.Uint64     // write requests that the target's device got
 	clock        atomic.Int64
 	held         []blockdev.Holder
 	far          func(*Host)  // changes the target's host before a run; may be nil
@@ -224,7 +228,10 @@ func (w *world) host(name string, m *lvmfake.Machine, files state.FS, g *gate, w
 		return state.Identity{}, &os.PathError{Op: "identify", Path: path, Err: os.ErrNotExist}
 	}
 	h.Holders = func(string) ([]blockdev.Holder, error) { return w.held, g.alive() }
-	h.Counters = func(string) (blockdev.Counters, error) {
+	h.Counters = func(path string) (blockdev.Counters, error) {
+		if name == "src" {
+			return blockdev.Counters{BootID: fmt.Sprint("source-boot-", w.srcBoot), Writes: w.srcWrites[path]}, g.alive()
+		}
 		return blockdev.Counters{BootID: fmt.Sprint("boot", w.boot), Writes: w.written.Load()}, g.alive()
 	}
 	h.OpenDevice = func(path string, o blockdev.Options) (d blockdev.Device, err error) {
@@ -285,6 +292,8 @@ const (
 	doSync      verb = "sync"
 	doFull      verb = "full"
 	doOverwrite verb = "full --overwrite"
+	doFold      verb = "fold"
+	doFoldSync  verb = "fold, sync"
 )
 
 func (w *world) theLeg() Leg {
@@ -292,8 +301,6 @@ func (w *world) theLeg() Leg {
 	if w.leg != nil {
 		w.leg(&l)
 	}
-	doFold      verb = "fold"
-	doFoldSync  verb = "fold, sync"
 	return l
 }
 
@@ -317,7 +324,7 @@ func (w *world) run(e *ends, v verb) (rep report.Sync, err error) {
 	case err != nil || v == doFold:
 	case v == doSync || v == doFoldSync:
 		rep, err = e.near.Sync(ctx, w.theLeg(), opt)
-	} else {
+	default:
 		rep, err = e.near.Full(ctx, w.theLeg(), opt)
 	}
 	e.serving.Wait()
@@ -343,6 +350,7 @@ func (w *world) restart(p *point, rng *rand.Rand) {
 		w.src.PowerCut()
 		w.src.LoseUnsynced(rng, rng.Float64())
 		w.srcFiles = w.srcFiles.afterPowerCut(rng)
+		w.srcBoot++
 		w.src.PowerOn()
 	}
 	if cut && p.End == "target" {

@@ -28,6 +28,9 @@ type Document struct {
 	Role      Role      `json:"role"`
 	Fence     uint64    `json:"fence"` // raised by every promote; a lower one is refused
 	Condition Condition `json:"condition"`
+	// Doubt, on a target, says why it is suspect even after further deltas were written to it:
+	// some of it was not what ddsgo had written there. A comparison of all of it ends the doubt.
+	Doubt string `json:"doubt,omitempty"`
 
 	// Generation is, on a source, what the tracking snapshot froze: the base of the
 	// next delta. On a target it is the newest generation that was ever proven here;
@@ -156,7 +159,7 @@ func (d *Document) Validate() error {
 
 // validateTexts bounds what people and peers can put into free text, and every UUID.
 func (d *Document) validateTexts() error {
-	texts := []string{d.Device, d.Resource, d.Condition.Reason}
+	texts := []string{d.Device, d.Resource, d.Condition.Reason, d.Doubt}
 	gens := []generation.Generation{d.Generation, d.Condition.At, d.Condition.To}
 	if s := d.Source; s != nil {
 		texts = append(texts, s.ID, s.Host, s.Name)

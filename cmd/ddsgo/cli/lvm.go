@@ -40,8 +40,9 @@ func legOf(r config.Resource) (replica.Leg, error) {
 	t := l.Targets[0]
 	return replica.Leg{
 		Resource: r.Name, Source: l.Source, Device: t.Device, SnapSize: l.SnapSize.Of,
-		Target: transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
-		Codec:  codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
+		Target:    transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
+		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk),
+		Codec: codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
 	}, nil
 }
 
