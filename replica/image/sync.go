@@ -195,7 +195,7 @@ func (s *source) exchange(ctx context.Context, req replica.ReceiveRequest, src *
 				return err
 			}
 		}
-		sent, err = engine.Extract(ctx, w, src, opt)
+		sent, err = engine.Extract(ctx, src.Writer(w), src, opt)
 		return Explain(s.leg.End, err)
 	})
 	if err := x.Finish(&reply); err != nil {

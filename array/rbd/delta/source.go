@@ -34,6 +34,7 @@ type Source struct {
 	failed  error
 	done    chan error // how the export ended
 	cancel  context.CancelFunc
+	pipe    *io.PipeReader
 	fromTo  [2]string
 }
 
@@ -53,6 +54,8 @@ func Open(ctx context.Context, c *rbd.CLI, img rbd.Image, from, to string) (*Sou
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	r, w := io.Pipe()
+	s.pipe = r
+	context.AfterFunc(ctx, func() { _ = s.Close() })
 	go func() {
 		err := c.ExportDiff(ctx, w, img, from, to)
 		_ = w.CloseWithError(err)
@@ -266,7 +269,7 @@ func (s *Source) Skip(off int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waste := make([]byte, 1<<20)
-	for rec := &s.pending; rec.tag != 'e' && rec.off < off; {
+	for rec := &s.pending; rec.tag != 'e' && (rec.off < off || rec.len == 0); {
 		if rec.tag == 'w' && rec.len > 0 {
 			n := min(rec.len, off-rec.off, int64(len(waste)))
 			if err := s.stream.content(waste[:n]); err != nil {
@@ -356,14 +359,38 @@ func (s *Source) Finish(ctx context.Context) error {
 	}
 }
 
+// Writer passes on what is written to w, and closes the source when w takes no more: readers that wait
+// for their turn would wait for ever for those that gave up.
+func (s *Source) Writer(w io.Writer) io.Writer { return guarded{w, s} }
+
+type guarded struct {
+	w io.Writer
+	s *Source
+}
+
+// Write implements io.Writer.
+func (g guarded) Write(p []byte) (int, error) {
+	n, err := g.w.Write(p)
+	if err != nil {
+		g.s.closeWith(err)
+	}
+	return n, err
+}
+
 // Close ends the export. Readers that still wait get an error.
 func (s *Source) Close() error {
+	s.closeWith(io.ErrClosedPipe)
+	return nil
+}
+
+// closeWith ends the export first: a reader may hold the lock while it waits for the stream.
+func (s *Source) closeWith(why error) {
+	_ = s.pipe.CloseWithError(why)
 	s.cancel()
 	s.mu.Lock()
 	if s.failed == nil {
-		s.failed = io.ErrClosedPipe
+		s.failed = why
 	}
 	s.turn.Broadcast()
 	s.mu.Unlock()
-	return nil
 }

@@ -109,7 +109,7 @@ func runExtractRBD(ctx context.Context, g *globals, s streams, o extractOptions)
 		return err
 	}
 	p := newProgress(g, s)
-	r, err := engine.Extract(ctx, w, src, engine.ExtractOptions{Header: head, Codec: codec, Workers: o.workers, Readers: 1, Progress: p.show, BeforeTrailer: src.Finish})
+	r, err := engine.Extract(ctx, src.Writer(w), src, engine.ExtractOptions{Header: head, Codec: codec, Workers: o.workers, Readers: 1, Progress: p.show, BeforeTrailer: src.Finish})
 	p.done()
 	if err = commit(err); err != nil {
 		return transferError(o.source, rbdError(img, err))
