@@ -1,9 +1,9 @@
 #!/bin/bash
-# exec.sh DIR -- runs the test binaries that lab/run.sh built into DIR, on the kernel that is there: the host's, or
-# the guest's. DIR/list has one line per package: binary, directory of the package, regular expression of its tests.
+# exec.sh DIR [LIST] -- runs the test binaries that lab/run.sh built into DIR, on the kernel that is there: the host's, or
+# the guest's. DIR/LIST (list) has one line per package: binary, directory of the package, regular expression of its tests.
 # What a test leaves behind (a loop device, a dm device, a namespace, a process) is a failure.
 set -u
-dir=$1
+dir=$1 list=${2:-list}
 export DDSGO_LAB=1 DDSGO_LAB_RUN=lab-$$-$(date +%s%N)
 [ ! -x "$dir/ddsgo" ] || export DDSGO_LAB_BIN=$dir/ddsgo
 
@@ -40,6 +40,6 @@ while IFS=$'\t' read -r bin pkg tests; do
 		printf '%s\n' "$left" "--- lab: $pkg LEFT THE ABOVE BEHIND"
 		failed=$((failed + 1))
 	fi
-done <"$dir/list"
+done <"$dir/$list"
 echo "lab: $passed package(s) passed, $failed failure(s), kernel $(uname -r)"
 [ "$failed" = 0 ]

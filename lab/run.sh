@@ -2,7 +2,8 @@
 # run.sh [-run REGEXP] [PACKAGE...] -- builds the lab tests (build tag "lab") of the packages, by default of all that
 # have any, and runs them: directly where the kernel has device-mapper, else inside user-mode Linux, else says what
 # it leaves out. Environment: LAB=required makes leaving out a failure; LAB_MODE=direct|uml forces one;
-# LAB_VERBOSE=1 prints every test; LAB_TIMEOUT is go test's, per package; LAB_OUT=DIR receives what tests save.
+# LAB_VERBOSE=1 prints every test; LAB_TIMEOUT is go test's, per package; LAB_OUT=DIR receives what tests save;
+# LAB_GUESTS is the number of user-mode Linux guests that share the tests (2 with two processors: a guest has one).
 set -u
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$here")
@@ -17,7 +18,8 @@ if [ ${#packages[@]} = 0 ]; then
 fi
 
 tmp=$(mktemp -d /var/tmp/ddsgo-lab.XXXXXX) || exit 1
-trap 'rm -rf "$tmp"' EXIT
+guests=()
+trap '[ ${#guests[@]} = 0 ] || { kill -TERM "${guests[@]}"; wait; } 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 143' TERM HUP
 trap 'exit 130' INT
 
@@ -26,6 +28,13 @@ tests_of() {
 	grep -lE '^//go:build lab$' "$1"/*_test.go | xargs sed -n 's/^func \(Test[A-Za-z0-9_]*\)(t \*testing\.T).*/\1/p' | sort -u
 }
 
+# share NAMES GUEST: every name whose turn it is, so that each guest gets the same number of tests.
+share() {
+	awk -v of="$share_of" -v g="$2" 'NR % of == g % of' <<<"$1" | paste -sd'|'
+}
+
+share_of=${LAB_GUESTS:-$(($(nproc) > 1 ? 2 : 1))}
+[ -z "$only" ] || share_of=1
 export CGO_ENABLED=0
 count=0 n=0
 : >"$tmp/list"
@@ -35,6 +44,10 @@ for p in "${packages[@]}"; do
 	n=$((n + 1))
 	go test -c -tags lab -o "$tmp/$n.test" "$p" || exit 1
 	printf '%s\t%s\t%s\n' "$tmp/$n.test" "$root/${p#./}" "${only:-^($(paste -sd'|' <<<"$names"))$}" >>"$tmp/list"
+	for g in $(seq "$share_of"); do
+		part=$(share "$names" "$g")
+		[ -z "$part" ] || printf '%s\t%s\t%s\n' "$tmp/$n.test" "$root/${p#./}" "${only:-^($part)$}" >>"$tmp/list.$g"
+	done
 done
 if ! go build -trimpath -o "$tmp/ddsgo" ./cmd/ddsgo; then
 	[ $# -gt 0 ] || exit 1
@@ -43,7 +56,7 @@ fi
 cp "$here/exec.sh" "$tmp/"
 
 pass=()
-for v in LAB_VERBOSE LAB_TIMEOUT LAB_FLAGS LAB_FULL DDSGO_GOLDEN; do [ -z "${!v:-}" ] || pass+=("$v=${!v}"); done
+for v in LAB_VERBOSE LAB_TIMEOUT LAB_FLAGS LAB_FULL DDSGO_GOLDEN SEED SOAK_TIME; do [ -z "${!v:-}" ] || pass+=("$v=${!v}"); done
 mode=${LAB_MODE:-}
 why=$("$here/direct.sh")
 [ -n "$mode" ] || { [ -n "$why" ] || mode=direct; }
@@ -56,11 +69,24 @@ direct)
 	rc=$?
 	;;
 uml)
-	echo "lab: $count test(s) in $n package(s), in user-mode Linux (${why:-forced})"
+	echo "lab: $count test(s) in $n package(s), in user-mode Linux, $share_of guest(s) (${why:-forced})"
 	args=()
 	for v in "${pass[@]}"; do args+=(-e "$v"); done
-	"$here/uml/run.sh" -t "${LAB_UML_LIMIT:-3600}" -m "${LAB_MEM:-2G}" -w "$tmp" "${args[@]}" -e DDSGO_LAB_OUT="$tmp/out" "$tmp/exec.sh" "$tmp"
-	rc=$?
+	rc=0
+	for g in $(seq "$share_of"); do
+		[ -s "$tmp/list.$g" ] || continue
+		out=/dev/stdout
+		[ "$g" = 1 ] || out=$tmp/guest.$g.log
+		"$here/uml/run.sh" -t "${LAB_UML_LIMIT:-3600}" -m "${LAB_MEM:-2G}" -w "$tmp" "${args[@]}" -e DDSGO_LAB_OUT="$tmp/out" \
+			"$tmp/exec.sh" "$tmp" "list.$g" >"$out" 2>&1 &
+		guests+=($!)
+	done
+	for g in "${!guests[@]}"; do
+		wait "${guests[$g]}" || rc=$?
+		unset "guests[$g]"
+		log=$tmp/guest.$((g + 1)).log
+		[ ! -e "$log" ] || { echo "lab: guest $((g + 1)):"; cat "$log"; }
+	done
 	;;
 *)
 	echo "SKIP: $count lab test(s) of $n package(s) not run: $why, and user-mode Linux is not installed or not usable (lab/install.sh as root installs it)"
