@@ -221,12 +221,14 @@ func (c *checks) hp3parMethod(a *Array) {
 func (r *LVM) validate(p *ast.MappingValueNode) List {
 	c := &checks{p: p}
 	c.required(r.Source, "source")
-	if r.Source != "" && !filepath.IsAbs(r.Source) {
-		c.fail([]string{"source"}, "source is an absolute path, for instance /dev/vg0/appdata")
+	if r.Source != "" && !filepath.IsAbs(r.Source) && !r.FromImage() {
+		c.fail([]string{"source"}, "source is an absolute path, for instance /dev/vg0/appdata, or rbd:POOL/IMAGE")
 	}
-	if r.SnapSize.IsZero() {
+	r.images(c)
+	if r.SnapSize.IsZero() && !r.FromImage() {
 		r.SnapSize = SnapSize{Percent: 10}
 	}
+	r.SnapExtend.validate(c, r.SnapSize)
 	if r.SyncMaxDelay == 0 {
 		r.SyncMaxDelay = Duration(27 * time.Hour)
 	}
@@ -258,13 +260,37 @@ func (r *LVM) validate(p *ast.MappingValueNode) List {
 	return c.errs
 }
 
+func (x *SnapExtend) validate(c *checks, size SnapSize) {
+	if x == nil {
+		return
+	}
+	if x.Step.IsZero() {
+		c.fail([]string{"snap_extend"}, "snap_extend.step is missing: by how much to extend at a time, for instance 5%% or 1GiB")
+	}
+	if x.Max.IsZero() {
+		c.fail([]string{"snap_extend"}, "snap_extend.max is missing: how large a snapshot may become, for instance 50%% or 20GiB")
+		return
+	}
+	if (x.Max.Percent > 0) == (size.Percent > 0) && (x.Max.Percent <= size.Percent && x.Max.Bytes <= size.Bytes) {
+		c.fail([]string{"snap_extend", "max"}, "snap_extend.max %s does not exceed snap_size %s: nothing could ever be extended", x.Max, size)
+	}
+}
+
 func (t *LVMTarget) validate(c *checks) {
 	path := []string{"targets"}
 	switch {
 	case t.Device == "":
 		c.fail(path, "targets: device is missing")
+	case strings.HasPrefix(t.Device, ImagePrefix):
+		c.ceph(t.Ceph, true, path...)
+		t.image(c)
+		return
 	case !filepath.IsAbs(t.Device):
-		c.fail(path, "targets: device is an absolute path, for instance /dev/vg1/appdata")
+		c.fail(path, "targets: device is an absolute path, for instance /dev/vg1/appdata, or rbd:POOL/IMAGE")
+	}
+	c.ceph(t.Ceph, false, "targets")
+	if t.Keep != 0 {
+		c.fail(path, "targets: keep is for RBD images")
 	}
 	if strings.HasPrefix(t.Host, "-") || strings.ContainsAny(t.Host, " \t\n") {
 		c.fail(path, "targets: host %q: a host must not start with - or hold blanks", t.Host)

@@ -139,18 +139,26 @@ func (r Resource) SyncMaxDelay() Duration {
 
 // LVM is a logical volume that is replicated to another host.
 type LVM struct {
-	Source          string   `yaml:"source"`                     // block device of the logical volume
-	SnapSize        SnapSize `yaml:"snap_size,omitempty"`        // default 10%
-	SyncMaxDelay    Duration `yaml:"sync_max_delay,omitempty"`   // default 1d3h
-	ChunkSize       Size     `yaml:"chunk_size,omitempty"`       // of snapshots, 4 KiB to 512 KiB; default LVM's
-	Codec           string   `yaml:"codec,omitempty"`            // auto (default), none, s2, zstd
-	SubChunk        string   `yaml:"sub_chunk,omitempty"`        // auto (default), always, never
-	Direct          bool     `yaml:"direct,omitempty"`           // write the target without a journal
-	ProgressTimeout Duration `yaml:"progress_timeout,omitempty"` // default 5m
+	Source          string      `yaml:"source"`                     // block device of the logical volume
+	SnapSize        SnapSize    `yaml:"snap_size,omitempty"`        // default 10%
+	SnapExtend      *SnapExtend `yaml:"snap_extend,omitempty"`      // nil: snapshots are never extended
+	SyncMaxDelay    Duration    `yaml:"sync_max_delay,omitempty"`   // default 1d3h
+	ChunkSize       Size        `yaml:"chunk_size,omitempty"`       // of snapshots, 4 KiB to 512 KiB; default LVM's
+	Codec           string      `yaml:"codec,omitempty"`            // auto (default), none, s2, zstd
+	SubChunk        string      `yaml:"sub_chunk,omitempty"`        // auto (default), always, never
+	Direct          bool        `yaml:"direct,omitempty"`           // write the target without a journal
+	ProgressTimeout Duration    `yaml:"progress_timeout,omitempty"` // default 5m
 	// OpenSVCState is the path of the `date;uuid` file of a pair adopted from OpenSVC,
 	// the same on both ends; empty: not adopted.
 	OpenSVCState string      `yaml:"opensvc_state,omitempty"`
-	Targets      []LVMTarget `yaml:"targets"` // exactly one, as yet
+	Ceph         *Ceph       `yaml:"ceph,omitempty"` // of a source that is an RBD image
+	Targets      []LVMTarget `yaml:"targets"`        // exactly one, as yet
+}
+
+// SnapExtend is how far a snapshot may be extended while it fills.
+type SnapExtend struct {
+	Step SnapSize `yaml:"step"` // at a time, at least
+	Max  SnapSize `yaml:"max"`  // of each of the two snapshots
 }
 
 // LVMTarget is one copy of a logical volume.
@@ -159,6 +167,8 @@ type LVMTarget struct {
 	Device   string   `yaml:"device"`
 	Command  []string `yaml:"command,omitempty"`   // how to start ddsgo there; default [ddsgo]
 	StateDir string   `yaml:"state_dir,omitempty"` // its --state-dir; empty: its default
+	Ceph     *Ceph    `yaml:"ceph,omitempty"`      // of a device that is an RBD image
+	Keep     int      `yaml:"keep,omitempty"`      // generations that an RBD image keeps; default 7
 }
 
 // Names of the sites of LVM resources.
