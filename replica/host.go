@@ -42,6 +42,8 @@ type Host struct {
 	// Checkpoint is how many bytes of a full or direct copy lie between two fsyncs;
 	// 0: DefaultCheckpoint.
 	Checkpoint int64
+	// WatchEvery is how often the fill of snapshots is looked at; 0: DefaultWatchInterval.
+	WatchEvery time.Duration
 	// Slice is how long a verification holds a volume's lock at a time; 0: DefaultSlice.
 	Slice time.Duration
 	// Priority is lowered while a verification reads.

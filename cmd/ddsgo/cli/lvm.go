@@ -38,8 +38,12 @@ func legOf(r config.Resource) (replica.Leg, error) {
 		return replica.Leg{}, failure.With(failure.CodeUsage, r.At.String(), "resource "+r.Name, "ddsgo config check", err)
 	}
 	t := l.Targets[0]
+	var extend replica.Extension
+	if x := l.SnapExtend; x != nil {
+		extend = replica.Extension{Step: x.Step.Of, Max: x.Max.Of}
+	}
 	return replica.Leg{
-		Resource: r.Name, Source: l.Source, Device: t.Device, SnapSize: l.SnapSize.Of,
+		Resource: r.Name, Source: l.Source, Device: t.Device, SnapSize: l.SnapSize.Of, SnapExtend: extend,
 		Target:    transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
 		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk),
 		Codec: codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
