@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -161,14 +162,8 @@ func (r *rig) checkPrimary(ctx context.Context, g array.Goal, site string, befor
 	if s.Role != array.RolePrimary {
 		return broken("%s is done, but %s is %s", g.Verb, site, s.Role)
 	}
-	if from := r.survivor(g, site, before); from != "" {
-		want, known := before.content[from]
-		got, readable := after.content[site]
-		// A copy that was on its way may have ended meanwhile.
-		arrived := g.Verb == array.Failover && before.seen.Replication == array.Running && !before.seen.AllSynced()
-		if known && readable && got != want && !arrived {
-			return broken("%s is done, but %s holds %s and not %s, which %s held before", g.Verb, site, short(got), short(want), from)
-		}
+	if err := r.checkKept(g, site, before, after); err != nil {
+		return err
 	}
 	err := r.lab.Write(ctx, site)
 	switch {
@@ -180,21 +175,50 @@ func (r *rig) checkPrimary(ctx context.Context, g array.Goal, site string, befor
 	return nil
 }
 
-// survivor is the side whose content a direction verb promises to keep.
-func (r *rig) survivor(g array.Goal, site string, before picture) string {
-	switch g.Verb {
-	case array.Failover:
-		return site
-	case array.Start:
-		if before.seen.Link != array.LinkUp {
-			return site
+// checkKept: the new primary holds the content of a side that the verb promises to keep.
+func (r *rig) checkKept(g array.Goal, site string, before, after picture) error {
+	got, readable := after.content[site]
+	from := r.survivors(g, site, before)
+	var known []string
+	for _, s := range from {
+		if want, ok := before.content[s]; ok {
+			known = append(known, want)
+			if want == got {
+				return nil
+			}
 		}
-		return "" // a relocation stops and turns round: what was not sent yet stays behind, and the plan says so
 	}
-	if g.Discard != "" && len(before.seen.Primaries()) != 1 {
-		return r.peer(g.Discard)
+	// A copy that was on its way may have ended meanwhile.
+	arrived := (g.Verb == array.Failover || g.Verb == array.Start) && before.seen.Replication == array.Running && !before.seen.AllSynced()
+	if !readable || len(known) < len(from) || len(from) == 0 || arrived {
+		return nil
 	}
-	return before.seen.Primary()
+	for i := range known {
+		known[i] = short(known[i])
+	}
+	return broken("%s is done, but %s holds %s and not %s, which %s held before", g.Verb, site, short(got), strings.Join(known, " or "), strings.Join(from, " or "))
+}
+
+// survivors are the sides whose content a direction verb promises to keep; where it names two, that
+// of either.
+func (r *rig) survivors(g array.Goal, site string, before picture) []string {
+	switch {
+	case g.Verb == array.Failover, g.Verb == array.Start && before.seen.Link != array.LinkUp:
+		return []string{site}
+	case g.Discard != "" && len(before.seen.Primaries()) != 1:
+		return []string{r.peer(g.Discard)}
+	case before.seen.Primary() == "":
+		return nil
+	case g.Verb == array.Start && g.Params[array.ParamSyncFirst] != "true" && !inStep(r.caps, before.seen):
+		// A relocation stops and turns round. What was not sent yet stays behind, and the plan says so.
+		return []string{site, before.seen.Primary()}
+	}
+	return []string{before.seen.Primary()}
+}
+
+// inStep says that each write is on both sides before it is confirmed.
+func inStep(c array.Capabilities, o array.Observation) bool {
+	return c.Mode == "sync" && o.Replication == array.Running && o.AllSynced()
 }
 
 // checkPrepared: home holds what the present primary held, and is no primary.

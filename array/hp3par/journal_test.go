@@ -3,6 +3,7 @@ package hp3par_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,6 +154,21 @@ func TestEachVerbSendsExactly(t *testing.T) {
 				require.Equal(t, append([]string{}, want...), append([]string{}, got...))
 			})
 		}
+	}
+}
+
+// What a stopped synchronous group has not sent is missing, too; one that runs misses nothing.
+func TestStartOfASynchronousGroup(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		b := newBench(t, "sync", nil)
+		var want []string
+		if stopped {
+			require.NoError(t, b.sim.Advance(time.Minute))
+			b.run(t, array.Goal{Verb: array.Break})
+			want = []string{"writes after 2014-03-25T15:14:47Z (LAST-SYNC) are not at site2"}
+		}
+		s := b.run(t, array.Goal{Verb: array.Start, Site: "site2"})
+		require.Equal(t, want, s.Warnings)
 	}
 }
 

@@ -124,7 +124,8 @@ func (v view) relocate() (array.Plan, error) {
 	first := v.g.Params[array.ParamSyncFirst] == "true"
 	p, err := v.move(to, first)
 	copies := first && len(p.Steps) > 0 && (p.Steps[0].Args["op"] == opSync || p.Steps[0].Args["op"] == opStart)
-	if err == nil && len(p.Steps) > 0 && v.Mode != modeSync && !copies {
+	inStep := v.Mode == modeSync && (v.Replication == array.Running && v.AllSynced() || v.g.Did(opStop+"@"+v.d.peer(to)))
+	if err == nil && len(p.Steps) > 0 && !inStep && !copies {
 		p.Warnings = append(p.Warnings, "writes after "+v.lastCommon()+" (LAST-SYNC) are not at "+to)
 	}
 	return p, err
