@@ -43,11 +43,16 @@ func median(d []time.Duration) time.Duration {
 
 // Ratio is the median over the rounds of a's CPU divided by b's in the same round: what disturbs a
 // machine for seconds disturbs both.
-func Ratio(a, b Result) float64 {
-	ratios := make([]float64, 0, len(a.CPU))
-	for i := range min(len(a.CPU), len(b.CPU)) {
-		if b.CPU[i] > 0 {
-			ratios = append(ratios, float64(a.CPU[i])/float64(b.CPU[i]))
+func Ratio(a, b Result) float64 { return ratio(a.CPU, b.CPU) }
+
+// RatioWall is Ratio for the time on the clock.
+func RatioWall(a, b Result) float64 { return ratio(a.Wall, b.Wall) }
+
+func ratio(a, b []time.Duration) float64 {
+	ratios := make([]float64, 0, len(a))
+	for i := range min(len(a), len(b)) {
+		if b[i] > 0 {
+			ratios = append(ratios, float64(a[i])/float64(b[i]))
 		}
 	}
 	if len(ratios) == 0 {

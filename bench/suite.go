@@ -31,6 +31,7 @@ type Suite struct {
 const (
 	goalDirect    = 0.17
 	goalJournaled = 0.25
+	goalJournal   = 1.35 // journalled to direct, the whole pipeline
 	goalFullWire  = 0.62
 	goalFullCPU   = 1.10
 	goalScale     = 1.10
@@ -57,6 +58,7 @@ func (s *Suite) Run(ctx context.Context) (report *Report, err error) {
 	}{
 		{"1 % changed, through ssh", s.incrementSSH},
 		{"1 % changed, no ssh", s.incrementLocal},
+		{"journal: 10 % changed, through ssh", s.journalSSH},
 		{"full copy, mixed image, through ssh", s.fullSSH},
 		{"same changes, small and large volume", s.scale},
 		{"exception table, in process", s.parse},
@@ -119,9 +121,32 @@ func (s *Suite) merge(w *Workload, flags string) string {
 func (s *Suite) remote(command string) string { return s.ssh.Client + " '" + command + "'" }
 
 // onePercent is a mixed volume with scattered rewrites.
-func (s *Suite) onePercent() *Workload {
+func (s *Suite) onePercent() *Workload { return s.percent(1) }
+
+func (s *Suite) percent(p int64) *Workload {
 	v := Volume{Bytes: s.Size, Seed: 1, Profile: Profiles()["mixed"]}
-	return &Workload{Volume: v, Changes: Changes{Seed: 2, Count: Percent(v, 1)}}
+	return &Workload{Volume: v, Changes: Changes{Seed: 2, Count: Percent(v, p)}}
+}
+
+// journalSSH is what the journal costs: every byte is written twice, and read once between.
+func (s *Suite) journalSSH(ctx context.Context, group string) error {
+	w := s.percent(10)
+	remove, err := s.workload("ten-percent", w)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	r, err := s.compare(ctx, group, []Case{
+		{"extract | ssh merge --direct", s.extract(w) + " | " + s.remote(s.merge(w, "--direct")), w.ResetTarget, w.Verify},
+		{"extract | ssh merge", s.extract(w) + " | " + s.remote(s.merge(w, "")), w.ResetTarget, w.Verify},
+	})
+	if err != nil {
+		return err
+	}
+	journalled, direct := r["extract | ssh merge"], r["extract | ssh merge --direct"]
+	s.goal("10 % of "+gib(s.Size)+" over ssh, journalled: CPU to --direct", goalJournal, Ratio(journalled, direct), "x")
+	s.goal("10 % of "+gib(s.Size)+" over ssh, journalled: time to --direct", goalJournal, RatioWall(journalled, direct), "x")
+	return nil
 }
 
 func (s *Suite) incrementSSH(ctx context.Context, group string) error {

@@ -58,7 +58,7 @@ func (h *Host) probe(ctx context.Context, req *session.Request) error {
 	}
 	t, err := h.openTarget(ctx, ref, "probe "+ref.Resource)
 	if damaged := stateTrouble(err); damaged != nil {
-		return req.Reply(probeReply{Host: h.Name, Damaged: true, Detail: damaged.Error()})
+		return req.Reply(probeReply{Host: h.Name, Damaged: true, Detail: damaged.Error(), Fence: h.knownFence(ctx, ref)})
 	}
 	if err != nil {
 		return err

@@ -104,7 +104,23 @@ func (s *source) prepare(ctx context.Context) error {
 	}
 	s.names = [2]string{lvm.SnapshotName(origin, 1, lvs), lvm.SnapshotName(origin, 2, lvs)}
 	s.doc, s.docErr = s.vol.Load(ctx)
-	return nil
+	return s.refuseSecondary(ctx)
+}
+
+// refuseSecondary refuses a source that its state, or its tags where that cannot be believed,
+// call somebody's copy: to send from it would make it primary by the way.
+func (s *source) refuseSecondary(ctx context.Context) error {
+	var role state.Role
+	if s.doc != nil {
+		role = s.doc.Role
+	} else if tags, err := s.vol.TagState(ctx); err == nil {
+		role = tags.Role
+	}
+	if role != state.RoleSecondary {
+		return nil
+	}
+	name := s.leg.Resource
+	return failure.Refused(s.leg.Source, "the source is a copy itself: its role is secondary", "ddsgo status "+name+"; ddsgo failover "+name+" makes a copy the primary")
 }
 
 // close ends the connection and gives the lock back.

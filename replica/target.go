@@ -32,6 +32,8 @@ type target struct {
 	lock *state.Lock
 	doc  *state.Document // nil: never received anything
 	jdir *journal.Dir
+
+	written *stamped // what the last write touched; nil: there are no stamps to lose
 }
 
 // openTarget locks the volume, reads what is known about it, and notices writes that
@@ -86,6 +88,24 @@ func (h *Host) renewTarget(ctx context.Context, ref VolumeRef) (*target, error) 
 		return nil, err
 	}
 	return h.openTarget(ctx, ref, "receive "+ref.Resource)
+}
+
+// knownFence is the fence of a target whose state cannot be believed; 0 where none is known.
+func (h *Host) knownFence(ctx context.Context, ref VolumeRef) uint64 {
+	id, err := h.Identify(ref.Device)
+	if err != nil {
+		return 0
+	}
+	vol := h.Store.Volume(id, nil)
+	if id.Kind == state.IdentityLV {
+		l := &lvm.LVM{Runner: h.Run} // it only looks
+		lv, err := l.Find(ctx, ref.Device)
+		if err != nil {
+			return 0
+		}
+		vol = h.Store.Volume(id, lvTagger{lvm: l, lv: lv, seen: true})
+	}
+	return vol.KnownFence(ctx)
 }
 
 // prepare finds the logical volume, the document and the journal of a locked target.
@@ -219,6 +239,7 @@ func (t *target) becomeClean(ctx context.Context, g generation.Generation, base 
 			d.Condition = state.Suspect(g, d.Doubt)
 		}
 		d.Condition.Since = t.h.Now().UTC()
+		t.unstamp(d, g)
 		d.Generation, d.Size = g, g.Size
 		d.Base, d.Source, d.Counters = &base, &src, counters
 	})

@@ -39,7 +39,8 @@ func (v *Volume) Commit(ctx context.Context, d *Document) error {
 // Reset makes d current although the file is damaged or lost, or disagrees with the
 // tags: the act of an operator who has the data proven anew (full --overwrite,
 // resync). What stood in the file is kept beside it as evidence. A volume that its
-// tags, or its file if it can be read, call primary is refused to any other role.
+// tags, or its file if it can be read, call primary is refused to any other role; the highest
+// fence that any of them names is kept.
 func (v *Volume) Reset(ctx context.Context, d *Document) error {
 	old, err := v.readCurrent()
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
@@ -53,6 +54,7 @@ func (v *Volume) Reset(ctx context.Context, d *Document) error {
 	if primary && d.Role != RolePrimary {
 		return failure.Refused(v.id.String(), "the volume is primary: it is never overwritten by replication", "ddsgo status")
 	}
+	d.Fence = max(d.Fence, v.KnownFence(ctx))
 	if err := v.keepAs(rejectedFile); err != nil {
 		return fmt.Errorf("%s: keep the rejected state: %w", v.id, err)
 	}

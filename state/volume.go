@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ddsgo/ddsgo/internal/failure"
 )
@@ -82,6 +83,29 @@ func (v *Volume) TagState(ctx context.Context) (TagState, error) {
 		err = ErrNotFound
 	}
 	return t, err
+}
+
+// KnownFence is the highest fence that file or tags name, of what can be read of them: a state
+// that cannot be believed must not lower it.
+func (v *Volume) KnownFence(ctx context.Context) uint64 {
+	var known uint64
+	if d, err := v.readCurrent(); err == nil {
+		known = d.Fence
+	}
+	if v.tagger == nil {
+		return known
+	}
+	all, err := v.tagger.Tags(ctx)
+	if err != nil {
+		return known
+	}
+	for _, tag := range ownTags(all) {
+		var t TagState
+		if value, ok := strings.CutPrefix(tag, tagFence); ok && t.decodeOne(tagFence, value) == nil {
+			known = max(known, t.Fence)
+		}
+	}
+	return known
 }
 
 // Previous returns the document before the newest one: evidence for doctor, never
