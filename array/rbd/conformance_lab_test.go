@@ -175,6 +175,9 @@ func (l *realLab) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// conformanceAge is the age of journal commits in this lab: TestStory waits for the 5 s of real ones.
+const conformanceAge = time.Second
+
 // conformanceMiB is the size of the image: small, because each case reads it several times.
 const conformanceMiB = 4
 
@@ -197,10 +200,10 @@ var conformanceSubset = map[string][]string{
 // TestConformanceOnRealClusters runs the suite that every driver has to pass against Ceph itself. On
 // the fake (TestConformance) all of it is run every time.
 func TestConformanceOnRealClusters(t *testing.T) {
-	lab := newLab(t, ceph.Options{NoMirror: true})
+	lab := newLab(t, ceph.Options{NoMirror: true, CommitAge: conformanceAge})
 	require.NoError(t, lab.StartMirrors())
 	eachMode(t, func(t *testing.T, mode string) {
-		p := newPair(t, lab, "conf-"+mode, mode)
+		p := newPair(t, lab, "conf-"+mode, mode, func(c *rbd.Config) { c.CommitAge = conformanceAge })
 		p.makeImage(conformanceMiB)
 		p.must(array.Goal{Verb: array.Setup})
 		p.must(array.Goal{Verb: array.Update})

@@ -136,8 +136,10 @@ func (pl *planner) moveTo(to int) error {
 		pl.add(pl.socketStep(to, stepStart, "go on replaying", "start"))
 		return nil
 	}
-	if pl.d.cfg.Mode == ModeJournal && pl.p.caughtUp(ModeJournal, from, to) != array.Yes {
-		pl.wait("%s to replay the journal up to %s (now %s)", pl.name(to), positionOr(pl.p.facts[from].Written), positionOr(pl.p.facts[from].Replayed))
+	if pl.d.cfg.Mode == ModeJournal && !pl.replayed(from, to) {
+		if len(pl.Steps) > 0 {
+			pl.foresee(from, to)
+		}
 		return nil
 	}
 	if pl.d.cfg.Mode == ModeSnapshot { // so that little is left to copy while nobody can write
@@ -152,6 +154,29 @@ func (pl *planner) moveTo(to int) error {
 	pl.foresee(from, to)
 	return nil
 }
+
+// replayed says that the journal has arrived: by the positions, which are equal some seconds after the
+// last write. Where that write had no flush behind it, they never are: rbd-mirror commits what it has
+// replayed up to the last flush only. A note in the image is written after it, and does flush.
+func (pl *planner) replayed(from, to int) bool {
+	a := pl.p.facts[from]
+	if pl.p.caughtUp(ModeJournal, from, to) == array.Yes {
+		return true
+	}
+	if _, ok := pl.marked(a); ok || pl.g.Baseline != nil && pl.p.o.At.Sub(pl.g.Baseline.At) >= unflushedAfter*pl.settle() {
+		reached := pl.Reached
+		pl.updateJournal(from, to)
+		arrived := pl.Reached
+		pl.Reached = reached
+		return arrived
+	}
+	pl.wait("%s to replay the journal up to %s (now %s)", pl.name(to), positionOr(a.Written), positionOr(a.Replayed))
+	return false
+}
+
+// unflushedAfter is how many times the settling time of a journal passes before a position that does
+// not move is put down to a missing flush.
+const unflushedAfter = 2
 
 // foresee lists the steps from the demotion on.
 func (pl *planner) foresee(from, to int) {

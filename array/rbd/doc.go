@@ -25,6 +25,10 @@
 // waits that long, notes the position in the image's metadata, which itself moves the journal, and is
 // done when the peer is beyond the noted position.
 //
+// rbd-mirror commits what it has replayed only up to the last flush in the journal. After a write
+// without one (its client was killed, or never flushes) the two positions stay apart for ever, although
+// the data are there. A swap that has waited twice the settling time therefore writes that note, too.
+//
 // # What is never done
 //
 // Break neither demotes (that stops production) nor disables (that deletes the peer's image): in

@@ -211,10 +211,23 @@ func (pl *planner) resync() error {
 	if err != nil {
 		return err
 	}
-	if pl.g.Did(stepResync+":"+pl.name(loser)) && pl.renewed(loser) && pl.p.prim == 1-loser && pl.p.caughtUp(pl.d.cfg.Mode, 1-loser, loser) == array.Yes &&
-		pl.p.facts[loser].firstCopyOf(pl.d.cfg.Mode) != copyRunning && !pl.p.facts[loser].splitBrain() {
-		pl.Reached = true
+	if pl.copiedAgain(loser) {
+		switch {
+		case pl.p.caughtUp(pl.d.cfg.Mode, 1-loser, loser) == array.Yes:
+			pl.Reached = true
+		case pl.d.cfg.Mode == ModeJournal && pl.p.facts[loser].firstCopyOf(ModeJournal) == copyDone:
+			pl.Reached = pl.replayed(1-loser, loser) // of an image in use the positions need not be equal at any time
+		default:
+			pl.wait("everything to be copied to %s (%s)", pl.name(loser), pl.p.facts[loser].describe())
+		}
 		return nil
 	}
 	return pl.recopy(loser)
+}
+
+// copiedAgain: this run's resync has made a new image, and no first copy is seen to run.
+func (pl *planner) copiedAgain(loser int) bool {
+	l := pl.p.facts[loser]
+	return pl.g.Did(stepResync+":"+pl.name(loser)) && pl.renewed(loser) && pl.p.prim == 1-loser &&
+		l.firstCopyOf(pl.d.cfg.Mode) != copyRunning && !l.splitBrain()
 }

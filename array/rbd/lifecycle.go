@@ -85,7 +85,7 @@ func (pl *planner) pools() error {
 			user = "admin"
 		}
 		pl.add(pl.d.step(i, stepPeerAdd, "receive from "+other.Name, "mirror", "pool", "peer", "add", pl.d.cfg.Image.Pool, "client."+user+"@"+other.Cluster.Name))
-		if other.Cluster.Conf != "" && !strings.HasPrefix(other.Cluster.Conf, "/etc/ceph/") {
+		if c := other.Cluster; c.Conf != "" && c.Conf != "/etc/ceph/"+c.Name+".conf" && !strings.HasSuffix(c.Conf, "/.ceph/"+c.Name+".conf") {
 			pl.warn("rbd-mirror at %s looks for /etc/ceph/%s.conf (or $HOME/.ceph); %s is not used by it", s.Name, other.Cluster.Name, other.Cluster.Conf)
 		}
 	}

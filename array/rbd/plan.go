@@ -244,7 +244,7 @@ func (pl *planner) updateJournal(from, to int) {
 		pl.wait("%s to replay the journal beyond %s (now %s)", pl.name(to), target, positionOr(a.Replayed))
 		return
 	}
-	settle := pl.d.cfg.CommitAge + commitSlack
+	settle := pl.settle()
 	if b := pl.g.Baseline; b != nil && pl.p.o.At.Sub(b.At) < settle {
 		pl.wait("the journal's commit position to settle (%s)", settle.Round(time.Second))
 		return
@@ -257,6 +257,9 @@ func (pl *planner) updateJournal(from, to int) {
 	s.Args[argTarget] = a.Written.String()
 	pl.add(s)
 }
+
+// settle is how long the commit position of a journal may lag the writes that are in it.
+func (pl *planner) settle() time.Duration { return pl.d.cfg.CommitAge + commitSlack }
 
 // marked is the position that this run noted in the image. A note without a reply counts if it is there.
 func (pl *planner) marked(a facts) (Position, bool) {

@@ -233,6 +233,39 @@ func TestUpdateNeedsAPeerThatReceives(t *testing.T) {
 	})
 }
 
+// A client that was killed, or never flushes: rbd-mirror replays its last writes, but does not commit
+// its position, for ever. Every verb ends all the same, and loses nothing.
+func TestWritesWithoutAFlush(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode string) {
+		b := newBed(t, mode)
+		b.ready("x")
+		b.world.SetFlush(false)
+		b.write(fakerbd.Primary, "one")
+		b.must(array.Goal{Verb: array.Update})
+		b.same("one")
+		b.write(fakerbd.Primary, "two")
+		b.must(array.Goal{Verb: array.Swap, Site: site2})
+		b.same("two")
+		b.write(fakerbd.Secondary, "three")
+		b.must(array.Goal{Verb: array.Failback})
+		b.same("three")
+		b.write(fakerbd.Primary, "four")
+		b.must(array.Goal{Verb: array.Resync, Discard: site2})
+		b.must(array.Goal{Verb: array.Update}) // in snapshot mode a resync copies the newest snapshot
+		b.same("four")
+		b.write(fakerbd.Primary, "lost")
+		b.world.SetDown(fakerbd.Primary, true)
+		b.must(array.Goal{Verb: array.Failover, Site: site2})
+		b.write(fakerbd.Secondary, "five")
+		b.world.SetDown(fakerbd.Primary, false)
+		b.must(array.Goal{Verb: array.Failback, Discard: site1, Prepare: true})
+		b.same("five")
+		b.write(fakerbd.Secondary, "six")
+		b.must(array.Goal{Verb: array.Failback})
+		b.same("six")
+	})
+}
+
 // An image with no feature that journal mode needs: both are added, noted, and later removed again.
 func TestAddedFeaturesAreRememberedAcrossAKill(t *testing.T) {
 	for kill := range 4 {

@@ -64,7 +64,7 @@ func (c *Cluster) format(ctx context.Context) error {
 			return fmt.Errorf("ceph lab: %w", err)
 		}
 	}
-	data := confData{Dir: c.Dir, FSID: newUUID(), Port: c.port, OSDBytes: c.lab.opt.OSDBytes}
+	data := confData{Dir: c.Dir, FSID: newUUID(), Port: c.port, OSDBytes: c.lab.opt.OSDBytes, CommitAge: c.lab.opt.CommitAge}
 	conf, err := renderConf(data)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/template"
+	"time"
 )
 
 //go:embed cluster.conf.tmpl
@@ -15,6 +16,7 @@ type confData struct {
 	Dir, FSID string
 	Port      int
 	OSDBytes  int64
+	CommitAge time.Duration
 }
 
 func renderConf(d confData) (string, error) {

@@ -32,6 +32,9 @@ type Options struct {
 	Pool       string // default "volumes"
 	NoMirror   bool   // clusters and pool only: no peers, no rbd-mirror, mirroring off
 	KeepOnExit bool   // leave the directory (logs, data) behind on Close
+	// CommitAge is rbd_journal_commit_age, in whole seconds; 0: Ceph's own 5 s. It is most of what an
+	// update in journal mode takes.
+	CommitAge time.Duration
 }
 
 // Lab is a pair of running clusters.

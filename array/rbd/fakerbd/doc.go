@@ -8,6 +8,7 @@
 //   - a forced promote starts a new lineage, and the old primary, once demoted, is in split brain;
 //   - resync deletes the image first; disable deletes the peer's image;
 //   - the peer's rbd-mirror keeps a primary image of snapshot mode open;
+//   - a write without a flush after it is replayed, but the peer's commit position stays before it;
 //   - failures of "no such X" print `[]` or nothing on standard output beside rc 2.
 //
 // Time is counted in ticks: every command is one tick, so waiting by polling works and nothing

@@ -169,7 +169,7 @@ func (w *World) cmdPromoteForce(t target, _ []string) (string, *failed) {
 func (w *World) becomePrimary(t target) {
 	i := t.image
 	i.primary, i.demoted, i.sawDemotion, i.firstCopyLeft = true, false, false, 0
-	i.written, i.replayed = position{i.written.tag + 10, 0}, position{}
+	i.written, i.replayed, i.tail = position{i.written.tag + 10, 0}, position{}, 0
 	if t.peer != nil {
 		t.peer.sawDemotion = false
 	}
@@ -188,7 +188,7 @@ func (w *World) cmdDemote(t target, _ []string) (string, *failed) {
 	}
 	w.mirrorSnapshot(t, "demoted")
 	w.serial++
-	i.primary, i.demoted, i.sawDemotion, i.demotedAt = false, true, false, w.serial
+	i.primary, i.demoted, i.sawDemotion, i.demotedAt, i.tail = false, true, false, w.serial, 0
 	return "Image demoted to non-primary\n", nil
 }
 

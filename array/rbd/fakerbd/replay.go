@@ -88,14 +88,14 @@ func (w *World) pullDemotion(p, far *pool, name string, src *image) {
 func (w *World) replay(i, src *image, far *pool, at1st bool) bool {
 	if src.mode == "journal" {
 		if i.copied == src.version && !at1st {
-			src.replayed = src.written
+			src.replayed = src.committed()
 			return true
 		}
 		if i.replayLeft++; i.replayLeft < replayTicks && !at1st {
 			return false
 		}
 		i.replayLeft, i.copied, i.version = 0, src.version, src.version
-		i.content, i.meta, src.replayed = slices.Clone(src.content), maps.Clone(src.meta), src.written
+		i.content, i.meta, src.replayed = slices.Clone(src.content), maps.Clone(src.meta), src.committed()
 		i.userSnaps = slices.Clone(src.userSnaps)
 		return true
 	}

@@ -29,6 +29,7 @@ type World struct {
 	tick     int
 	serial   int
 	linkDown bool
+	noFlush  bool // clients write without a flush after it
 	copyTime int // ticks of a first copy
 	// Calls records every command line, in order.
 	calls []string
@@ -73,6 +74,7 @@ type image struct {
 	version       int  // of the content, counts writes within a lineage
 	copied        int  // version that the other side had when it was last copied here
 	written       position
+	tail          int      // entries since the last one that flushes: replayed, but not committed
 	replayed      position // of the peer, kept in this side's journal
 	snaps         []snap
 	firstCopyLeft int // ticks until the first copy is complete
@@ -186,6 +188,14 @@ func (w *World) SetLink(up bool) {
 	w.linkDown = !up
 }
 
+// SetFlush says whether clients flush what they write. Where they do not, rbd-mirror replays the last
+// writes and does not commit its position until something that flushes comes after them.
+func (w *World) SetFlush(flush bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noFlush = !flush
+}
+
 // SetFirstCopyTicks makes first copies that begin from now on take so long.
 func (w *World) SetFirstCopyTicks(n int) {
 	w.mu.Lock()
@@ -265,7 +275,11 @@ func (w *World) Write(clusterName, poolName, name string, content []byte) error 
 		return fmt.Errorf("image %s on %s: read-only", name, clusterName)
 	}
 	i.content = slices.Clone(content)
+	tail := i.tail
 	i.changed()
+	if w.noFlush {
+		i.tail = tail + 1
+	}
 	return nil
 }
 
@@ -296,9 +310,13 @@ func (w *World) Calls() []string {
 	return slices.Clone(w.calls)
 }
 
-// changed counts a write, in the journal too.
+// committed is how far rbd-mirror's commit position can come.
+func (i *image) committed() position { return position{i.written.tag, i.written.entry - i.tail} }
+
+// changed counts a write that is followed by a flush, in the journal too.
 func (i *image) changed() {
 	i.version++
+	i.tail = 0
 	if slices.Contains(i.features, "journaling") {
 		i.written.entry++
 	}
