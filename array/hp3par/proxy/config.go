@@ -2,12 +2,16 @@ package proxy
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // Config is the proxy's configuration file.
@@ -25,6 +29,8 @@ type Config struct {
 	Timeout     string            `yaml:"timeout,omitempty"`       // of one command, default 6h
 
 	limit time.Duration
+	path  string
+	file  *ast.File
 }
 
 // Array is an array that the proxy reaches by ssh.
@@ -42,36 +48,67 @@ type Rule struct {
 	UUID        string   `yaml:"uuid"`
 	Array       string   `yaml:"array"`
 	Commands    []string `yaml:"commands"`
-	Certificate string   `yaml:"certificate,omitempty"` // the client certificate's common name
+	Certificate string   `yaml:"certificate,omitempty"` // the client certificate's common name or DNS name
 }
 
 const (
 	defaultPerArray = 2
 	defaultTimeout  = 6 * time.Hour
+	maxConfig       = 16 << 20
 )
 
-// Load reads and checks a configuration file. Unknown keys are refused.
+// Load reads and checks a configuration file. Unknown keys are refused. An error names file
+// and line, and never shows a line: it may hold a uuid.
 func Load(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	var c Config
-	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("%w %s: %w", ErrConfig, path, err)
+	c := &Config{path: path}
+	if len(text) > maxConfig {
+		return nil, fmt.Errorf("%w: %s is longer than %d bytes", ErrConfig, path, maxConfig)
 	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%w %s: %w", ErrConfig, path, err)
+	if c.file, err = parser.ParseBytes(text, 0); err != nil {
+		return nil, withoutSource(path, err)
 	}
-	return &c, nil
+	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+		return nil, withoutSource(path, err)
+	}
+	return c, c.check()
+}
+
+// withoutSource takes the excerpt of the file out of an error of the YAML library.
+func withoutSource(path string, err error) error {
+	var y yaml.Error
+	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
+		return fmt.Errorf("%w %s: is no YAML", ErrConfig, path)
+	}
+	p := y.GetToken().Position
+	return fmt.Errorf("%w %s:%d:%d: %s", ErrConfig, path, p.Line, p.Column, y.GetMessage())
+}
+
+// fail is a defect at a key: $.creds[3].commands[0].
+func (c *Config) fail(at, format string, args ...any) error {
+	place := c.path
+	if p, err := yaml.PathString(at); err == nil && c.file != nil {
+		if n, err := p.FilterFile(c.file); err == nil && n != nil && n.GetToken() != nil {
+			place = fmt.Sprintf("%s:%d:%d", c.path, n.GetToken().Position.Line, n.GetToken().Position.Column)
+		}
+	}
+	key := strings.TrimPrefix(strings.TrimPrefix(at, "$"), ".")
+	return fmt.Errorf("%w %s: %s: %s", ErrConfig, place, key, fmt.Sprintf(format, args...))
 }
 
 func (c *Config) check() error {
-	if c.SSLKey == "" || c.SSLCrt == "" {
-		return fmt.Errorf("ssl_key and ssl_crt are needed: the uuid is a secret that must not travel in the clear")
-	}
-	if c.MaxPerArray < 0 {
-		return fmt.Errorf("max_per_array is negative")
+	switch {
+	case c.SSLKey == "":
+		return c.fail("$.ssl_key", "is missing: the uuid is a secret that must not travel in the clear")
+	case c.SSLCrt == "":
+		return c.fail("$.ssl_crt", "is missing")
+	case c.MaxPerArray < 0:
+		return c.fail("$.max_per_array", "is negative")
+	case len(c.PWF) > 0 && c.CLI == "":
+		return c.fail("$.cli", "is missing: pwf needs the path of the vendor's command line")
 	}
 	if c.MaxPerArray == 0 {
 		c.MaxPerArray = defaultPerArray
@@ -80,44 +117,94 @@ func (c *Config) check() error {
 	if c.Timeout != "" {
 		d, err := time.ParseDuration(c.Timeout)
 		if err != nil || d <= 0 {
-			return fmt.Errorf("timeout %q: write 6h", c.Timeout)
+			return c.fail("$.timeout", "%q is no duration: write 6h", c.Timeout)
 		}
 		c.limit = d
 	}
-	if len(c.PWF) > 0 && c.CLI == "" {
-		return fmt.Errorf("pwf needs cli, the path of the vendor's command line")
+	for name, a := range c.Arrays {
+		if _, twice := c.PWF[name]; twice {
+			return c.fail("$.arrays", "array %s stands under pwf, too", name)
+		}
+		for key, v := range map[string]string{"username": a.Username, "key": a.Key, "known_hosts": a.KnownHosts} {
+			if v == "" {
+				return c.fail("$.arrays", "array %s: %s is missing", name, key)
+			}
+		}
 	}
+	return c.checkRules()
+}
+
+func (c *Config) checkRules() error {
 	seen := map[string]bool{}
 	for i, r := range c.Creds {
-		if err := c.checkRule(r); err != nil {
-			return fmt.Errorf("creds[%d]: %w", i, err)
+		at := fmt.Sprintf("$.creds[%d]", i)
+		if err := c.checkRule(at, r); err != nil {
+			return err
 		}
 		key := r.Service + "\x00" + r.UUID + "\x00" + r.Array
 		if seen[key] {
-			return fmt.Errorf("creds[%d]: a second rule for service %s on %s", i, r.Service, r.Array)
+			return c.fail(at, "a second rule for service %s on %s and the same uuid", r.Service, r.Array)
 		}
 		seen[key] = true
 	}
 	return nil
 }
 
-func (c *Config) checkRule(r Rule) error {
+func (c *Config) checkRule(at string, r Rule) error {
 	_, byCLI := c.PWF[r.Array]
 	_, bySSH := c.Arrays[r.Array]
 	switch {
-	case r.Service == "" || r.UUID == "" || r.Array == "":
-		return fmt.Errorf("service, uuid and array are needed")
+	case r.Service == "":
+		return c.fail(at+".service", "is missing")
+	case r.UUID == "":
+		return c.fail(at+".uuid", "is missing")
+	case r.Array == "":
+		return c.fail(at+".array", "is missing")
 	case !byCLI && !bySSH:
-		return fmt.Errorf("array %s is neither under pwf nor under arrays", r.Array)
+		return c.fail(at+".array", "array %s is neither under pwf nor under arrays", r.Array)
 	case r.Certificate != "" && c.ClientCA == "":
-		return fmt.Errorf("certificate needs client_ca")
+		return c.fail(at+".certificate", "needs client_ca")
 	}
-	for _, cmd := range r.Commands {
+	for i, cmd := range r.Commands {
 		if why := badCommand(cmd); why != "" {
-			return fmt.Errorf("command %q: %s", cmd, why)
+			return c.fail(fmt.Sprintf("%s.commands[%d]", at, i), "%q: %s", cmd, why)
 		}
 	}
 	return nil
+}
+
+// CheckFiles says which of the files that the configuration names cannot be used; warnings
+// are for those that others on this host can read.
+func (c *Config) CheckFiles() (warnings []string, err error) {
+	secret := map[string]string{"$": c.path, "$.ssl_key": c.SSLKey}
+	open := map[string]string{"$.ssl_crt": c.SSLCrt, "$.client_ca": c.ClientCA, "$.cli": c.CLI}
+	for name, file := range c.PWF {
+		secret["$.pwf.'"+name+"'"] = file
+	}
+	for name, a := range c.Arrays {
+		secret["$.arrays.'"+name+"'.key"] = a.Key
+		open["$.arrays.'"+name+"'.known_hosts"] = a.KnownHosts
+	}
+	for at, file := range open {
+		if file != "" {
+			if _, err := os.Stat(file); err != nil {
+				return nil, c.fail(at, "%v", err)
+			}
+		}
+	}
+	for at, file := range secret {
+		if file == "" {
+			continue
+		}
+		st, err := os.Stat(file)
+		switch {
+		case err != nil:
+			return nil, c.fail(at, "%v", err)
+		case st.Mode()&fs.ModePerm&0o007 != 0:
+			warnings = append(warnings, fmt.Sprintf("%s can be read by everybody on this host (chmod 600 %s)", file, file))
+		}
+	}
+	return warnings, nil
 }
 
 // badCommand says why a line cannot be handed to an array as plain words.

@@ -6,6 +6,9 @@ import (
 	"unicode"
 )
 
+// Check says what Load would refuse in a configuration that was imported.
+func (c *Config) Check() error { return c.check() }
+
 // Import reads the literals of a config.py of OpenSVC's proxy: assignments of strings,
 // and of dictionaries of strings, tuples and lists. No Python is run, and an expression
 // of any other kind is refused.

@@ -50,3 +50,12 @@ func (a arrays) Run(ctx context.Context, array, command string) (string, int, er
 	}
 	return to.Pass(ctx, command)
 }
+
+// Close implements io.Closer: sessions end.
+func (a arrays) Close() error {
+	var errs []error
+	for _, x := range a {
+		errs = append(errs, x.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -13,54 +12,57 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Refused is the answer to everything that no rule allows.
 const Refused = "this command is not allowed for this node-service-array id"
 
-// Limits of one request.
+// maxBody bounds the form, maxHeader the lines before it.
 const (
-	maxBody  = 64 << 10
-	readTime = 10 * time.Second
-	idleTime = 2 * time.Minute
-	queue    = 256 // requests that may wait for one array
+	maxBody   = 64 << 10
+	maxHeader = 16 << 10
 )
 
-// Runner runs one allowed command line on an array. err: no answer came.
+// limits bound what a client can hold; none of them bounds a command.
+type limits struct {
+	readTime  time.Duration // for the whole request, TLS included
+	writeTime time.Duration // for taking the answer
+	idleTime  time.Duration // between two requests
+	queue     int           // requests that wait for one array
+	queueTime time.Duration // and how long each
+}
+
+func usualLimits() limits {
+	return limits{readTime: 10 * time.Second, writeTime: 30 * time.Second, idleTime: 30 * time.Second, queue: 256, queueTime: 5 * time.Minute}
+}
+
+// Runner runs one allowed command line on an array. err: no answer came. A Runner that is
+// an io.Closer is closed when it is not needed any more.
 type Runner interface {
 	Run(ctx context.Context, array string, command string) (out string, rc int, err error)
 }
 
 // Server answers requests by the rules of its present configuration.
 type Server struct {
-	config atomic.Pointer[Config]
-	runner atomic.Pointer[Runner]
 	access io.Writer
 	log    *slog.Logger
+	limits limits
+
+	line sync.Mutex // of the access log
 
 	mu    sync.Mutex
-	slots map[string]chan struct{}
-	wait  map[string]int
+	now   *force
+	gates map[string]*gate // by array; they outlive a reload
 	acts  sync.WaitGroup
 }
 
 // New returns a server. access gets one JSON line per request.
 func New(c *Config, r Runner, access io.Writer, log *slog.Logger) *Server {
-	s := &Server{access: access, log: log, slots: map[string]chan struct{}{}, wait: map[string]int{}}
+	s := &Server{access: access, log: log, limits: usualLimits(), gates: map[string]*gate{}}
 	s.Reload(c, r)
 	return s
 }
-
-// Reload puts another configuration in force; requests under way end by the old one.
-func (s *Server) Reload(c *Config, r Runner) {
-	s.config.Store(c)
-	s.runner.Store(&r)
-}
-
-// Wait returns when every command that was started has ended.
-func (s *Server) Wait() { s.acts.Wait() }
 
 // answer is the reply: always these three keys.
 type answer struct {
@@ -70,7 +72,10 @@ type answer struct {
 }
 
 // request is what a client asks for.
-type request struct{ service, uuid, array, cmd, certificate string }
+type request struct {
+	service, uuid, array, cmd string
+	certificates              []string // names of the client's certificate
+}
 
 // record is one line of the access log.
 type record struct {
@@ -88,20 +93,27 @@ type record struct {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	f := s.enter()
+	defer s.leave(f)
 	req, status, why := readRequest(w, r)
-	rec := record{Time: start.UTC(), Peer: r.RemoteAddr, Service: clip(req.service), UUID: short(req.uuid), Array: clip(req.array), Cmd: clip(req.cmd)}
+	control := http.NewResponseController(w)
+	clean := f.config.hide
+	rec := record{Time: start.UTC(), Peer: r.RemoteAddr, Service: clean(req.service), UUID: short(req.uuid), Array: clean(req.array), Cmd: clean(req.cmd)}
 	var a answer
 	switch {
 	case why != "":
 		a = answer{Err: why, Ret: 1}
-	case !s.config.Load().allows(req):
+	case !f.config.allows(req):
 		status, a = http.StatusOK, answer{Err: Refused, Ret: 1}
 	default:
 		rec.Allowed = true
-		status, a = s.execute(r.Context(), req)
+		// The request has been read: its limit must not end the command, nor the wait for it.
+		_ = control.SetReadDeadline(time.Time{}) // a writer that knows no deadlines has none
+		status, a = s.execute(r.Context(), f, req)
 	}
 	rec.Ret, rec.Seconds = a.Ret, time.Since(start).Seconds()
 	s.note(rec)
+	_ = control.SetWriteDeadline(time.Now().Add(s.limits.writeTime))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(a); err != nil {
@@ -109,20 +121,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// clip bounds what a stranger can write into the log.
-func clip(s string) string { return s[:min(len(s), 256)] }
-
 func (s *Server) note(rec record) {
 	line, err := json.Marshal(rec)
 	if err != nil {
 		s.log.Error("access log", "err", err)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.line.Lock()
+	defer s.line.Unlock()
 	if _, err := s.access.Write(append(line, '\n')); err != nil {
 		s.log.Error("access log", "err", err)
 	}
+}
+
+// shortestSecret is how long a uuid is that cannot be a part of honest text by chance.
+const shortestSecret = 8
+
+// hide bounds what a stranger can write into the log, and takes out secrets that a client
+// put into the wrong field.
+func (c *Config) hide(field string) string {
+	for _, r := range c.Creds {
+		if len(r.UUID) >= shortestSecret {
+			field = strings.ReplaceAll(field, r.UUID, "***")
+		}
+	}
+	return field[:min(len(field), 256)]
 }
 
 // readRequest reads the form; why is empty where it makes sense.
@@ -155,7 +178,8 @@ func readRequest(w http.ResponseWriter, r *http.Request) (request, int, string) 
 		}
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		req.certificate = r.TLS.PeerCertificates[0].Subject.CommonName
+		cert := r.TLS.PeerCertificates[0]
+		req.certificates = append([]string{cert.Subject.CommonName}, cert.DNSNames...)
 	}
 	return req, http.StatusOK, ""
 }
@@ -165,29 +189,30 @@ func (c *Config) allows(req request) bool {
 	allowed := false
 	for _, r := range c.Creds {
 		same := subtle.ConstantTimeCompare([]byte(r.UUID), []byte(req.uuid)) == 1
-		if same && r.Service == req.service && r.Array == req.array && (r.Certificate == "" || r.Certificate == req.certificate) {
+		if same && r.Service == req.service && r.Array == req.array && (r.Certificate == "" || slices.Contains(req.certificates, r.Certificate)) {
 			allowed = allowed || slices.Contains(r.Commands, req.cmd)
 		}
 	}
 	return allowed
 }
 
-// execute runs an allowed command. What lists is ended with its client, an act is not.
-func (s *Server) execute(ctx context.Context, req request) (int, answer) {
-	c := s.config.Load()
-	if !strings.HasPrefix(req.cmd, "show") {
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
-	defer cancel()
-	release, err := s.slot(ctx, c, req.array)
+// execute runs an allowed command. A client that leaves while it waits for its turn gets
+// nothing done; once started, what lists is ended with its client, and an act is not.
+func (s *Server) execute(ctx context.Context, f *force, req request) (int, answer) {
+	release, err := s.slot(ctx, f, req.array)
 	if err != nil {
-		return http.StatusServiceUnavailable, answer{Err: err.Error(), Ret: 1}
+		s.log.Warn("nothing was started", "array", req.array, "cmd", req.cmd, "err", err)
+		return http.StatusServiceUnavailable, answer{Err: ErrBusy.Error(), Ret: 1}
 	}
 	defer release()
 	s.acts.Add(1)
 	defer s.acts.Done()
-	out, rc, err := (*s.runner.Load()).Run(ctx, req.array, req.cmd)
+	if !strings.HasPrefix(req.cmd, "show") {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.config.limit)
+	defer cancel()
+	out, rc, err := f.runner.Run(ctx, req.array, req.cmd)
 	if err != nil {
 		s.log.Error("no reply from the array", "array", req.array, "cmd", req.cmd, "err", err)
 		return http.StatusOK, answer{Err: "no reply from the array", Ret: 1}
@@ -198,35 +223,8 @@ func (s *Server) execute(ctx context.Context, req request) (int, answer) {
 	return http.StatusOK, answer{Out: out}
 }
 
-// slot waits for one of the array's few sessions.
-func (s *Server) slot(ctx context.Context, c *Config, array string) (func(), error) {
-	s.mu.Lock()
-	slots := s.slots[array]
-	if slots == nil || cap(slots) != c.MaxPerArray {
-		slots = make(chan struct{}, c.MaxPerArray)
-		s.slots[array] = slots
-	}
-	if s.wait[array] >= queue {
-		s.mu.Unlock()
-		return nil, fmt.Errorf("%w: %s", ErrBusy, array)
-	}
-	s.wait[array]++
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.wait[array]--
-		s.mu.Unlock()
-	}()
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %s: %w", ErrBusy, array, context.Cause(ctx))
-	}
-}
-
 // HTTP is the server with its limits on clients.
 func (s *Server) HTTP() *http.Server {
-	return &http.Server{Handler: s, ReadHeaderTimeout: readTime, ReadTimeout: readTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+	return &http.Server{Handler: s, ReadHeaderTimeout: s.limits.readTime, ReadTimeout: s.limits.readTime, IdleTimeout: s.limits.idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 }

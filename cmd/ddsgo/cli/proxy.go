@@ -29,6 +29,7 @@ import (
 type proxyOptions struct {
 	config, listen, ready string
 	check                 bool
+	warn                  func(string)
 }
 
 func newProxyCommand(s streams) *cobra.Command {
@@ -41,7 +42,9 @@ func newProxyCommand(s streams) *cobra.Command {
 Each rule of the configuration names a service, a node's uuid, an array, and the command lines that
 this node may send for this service, compared byte by byte; "ddsgo array commands NAME --method proxy"
 prints the list that a resource needs. The uuid is a bearer secret: keep it as a password, and set
-client_ca where clients can have certificates. SIGHUP reads the configuration and reopens the logs.
+client_ca where clients can have certificates; a rule's certificate is a common name or DNS name.
+SIGHUP reads the configuration and reopens the logs; a configuration with a defect is refused in
+the error log, and the old rules stay. SIGTERM waits for commands that were started.
 
 EXIT STATUS
   0   ended by a signal, or --check found no defect
@@ -86,6 +89,9 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
+			if err := c.Check(); err != nil {
+				fmt.Fprintf(s.err, "warning: as it is, ddsgo proxy will refuse it: %v\n", err)
+			}
 			_, err = s.out.Write(out)
 			return err
 		},
@@ -107,6 +113,13 @@ func (o proxyOptions) load() (*proxy.Config, proxy.Runner, *tls.Config, error) {
 	c, err := proxy.Load(o.config)
 	if err != nil {
 		return nil, nil, nil, bad(err)
+	}
+	warnings, err := c.CheckFiles()
+	if err != nil {
+		return nil, nil, nil, bad(err)
+	}
+	for _, w := range warnings {
+		o.warn(w)
 	}
 	r, err := proxy.NewRunner(c, run.OS{})
 	if err != nil {
@@ -131,6 +144,7 @@ func (o proxyOptions) load() (*proxy.Config, proxy.Runner, *tls.Config, error) {
 }
 
 func runProxy(ctx context.Context, s streams, o proxyOptions) error {
+	o.warn = func(text string) { fmt.Fprintf(s.err, "warning: %s\n", text) }
 	c, r, t, err := o.load()
 	if err != nil {
 		return err
@@ -139,13 +153,11 @@ func runProxy(ctx context.Context, s streams, o proxyOptions) error {
 		_, err := fmt.Fprintf(s.out, "%d rule(s): no defect\n", len(c.Creds))
 		return err
 	}
-	p := &proxyRun{o: o, access: &reopened{path: c.AccessLog, other: s.out}, errors: &reopened{path: c.ErrorLog, other: s.err}}
+	p := &proxyRun{o: o, access: &reopened{other: s.out}, errors: &reopened{other: s.err}}
 	defer p.access.close()
 	defer p.errors.close()
-	for _, f := range []*reopened{p.access, p.errors} {
-		if err := f.open(); err != nil {
-			return failure.With(failure.CodeUsage, o.config, "log", "", err)
-		}
+	if err := errors.Join(p.access.open(c.AccessLog), p.errors.open(c.ErrorLog)); err != nil {
+		return failure.With(failure.CodeUsage, o.config, "log", "", err)
 	}
 	log := slog.New(slog.NewTextHandler(p.errors, nil))
 	p.server = proxy.New(c, r, p.access, log)
@@ -153,6 +165,7 @@ func runProxy(ctx context.Context, s streams, o proxyOptions) error {
 	if err != nil {
 		return failure.With(failure.CodeFailure, "proxy", "cannot listen", "", err)
 	}
+	l = proxy.Limit(l)
 	h := p.server.HTTP()
 	p.tls.Store(t)
 	// Each connection asks for the newest certificate and authority.
@@ -175,7 +188,7 @@ func (p *proxyRun) wait(ctx context.Context, h *http.Server, log *slog.Logger, e
 		case <-hup:
 			c, r, t, err := p.o.load()
 			if err == nil {
-				err = errors.Join(p.access.open(), p.errors.open())
+				err = errors.Join(p.access.open(c.AccessLog), p.errors.open(c.ErrorLog))
 			}
 			if err != nil {
 				log.Error("reload refused, the old configuration stays", "err", err)
@@ -207,21 +220,21 @@ func announceProxy(path, address string) error {
 	return os.Rename(tmp, path)
 }
 
-// reopened is a log file that can be opened anew after it was rotated.
+// reopened is a log file that can be opened anew after it was rotated, or elsewhere.
 type reopened struct {
-	path  string
-	other io.Writer // where path is empty
+	other io.Writer // where no file is named
 	mu    sync.Mutex
 	file  *os.File
 }
 
-func (r *reopened) open() error {
-	if r.path == "" {
-		return nil
-	}
-	f, err := os.OpenFile(filepath.Clean(r.path), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return err
+// open goes on in the file at path; the old one stays where that cannot be opened.
+func (r *reopened) open(path string) error {
+	var f *os.File
+	if path != "" {
+		var err error
+		if f, err = os.OpenFile(filepath.Clean(path), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
