@@ -43,12 +43,12 @@ func median(d []time.Duration) time.Duration {
 
 // Ratio is the median over the rounds of a's CPU divided by b's in the same round: what disturbs a
 // machine for seconds disturbs both.
-func Ratio(a, b Result) float64 { return ratio(a.CPU, b.CPU) }
+func Ratio(a, b Result) float64 { return medianRatio(a.CPU, b.CPU) }
 
 // RatioWall is Ratio for the time on the clock.
-func RatioWall(a, b Result) float64 { return ratio(a.Wall, b.Wall) }
+func RatioWall(a, b Result) float64 { return medianRatio(a.Wall, b.Wall) }
 
-func ratio(a, b []time.Duration) float64 {
+func medianRatio(a, b []time.Duration) float64 {
 	ratios := make([]float64, 0, len(a))
 	for i := range min(len(a), len(b)) {
 		if b[i] > 0 {
