@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/ddsgo/ddsgo/array/rbd"
-	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/replica"
 	"github.com/ddsgo/ddsgo/state"
@@ -17,19 +16,28 @@ import (
 // number, empty the newest generation. It drops what is committed and not yet imported. An image that
 // is then not the newest generation is held until it is resumed by name. A roll-back that was cut is
 // finished by the next operation, whichever that is.
-func (c *Copy) Rollback(ctx context.Context, ref replica.VolumeRef, to string) (generation.Generation, error) {
+func (c *Copy) Rollback(ctx context.Context, ref replica.VolumeRef, to string) (Kept, error) {
+	return c.generation(ctx, ref, to, (*target).rollback)
+}
+
+// Find is the generation that Rollback would go to.
+func (c *Copy) Find(ctx context.Context, ref replica.VolumeRef, to string) (Kept, error) {
+	return c.generation(ctx, ref, to, func(*target, context.Context, Kept) error { return nil })
+}
+
+func (c *Copy) generation(ctx context.Context, ref replica.VolumeRef, to string, do func(*target, context.Context, Kept) error) (Kept, error) {
 	t, err := c.open(ctx, ref)
 	if t != nil {
 		defer func() { _ = t.release() }()
 	}
 	if err != nil {
-		return generation.Generation{}, Explain(c.End, err)
+		return Kept{}, Explain(c.End, err)
 	}
 	k, err := t.find(to)
 	if err != nil {
-		return generation.Generation{}, err
+		return Kept{}, err
 	}
-	return k.Generation, t.rollback(ctx, k)
+	return k, do(t, ctx, k)
 }
 
 // find looks a generation up in the history.

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +18,7 @@ import (
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/journal"
+	"github.com/ddsgo/ddsgo/replica/image"
 	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream"
 )
@@ -38,7 +37,7 @@ type rbdOptions struct {
 
 func (o *rbdOptions) addClusterFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.cluster, "ceph-cluster", "ceph", "`NAME` of the Ceph cluster of an RBD image")
+	f.StringVar(&o.cluster, "ceph-cluster", image.DefaultCluster, "`NAME` of the Ceph cluster of an RBD image")
 	f.StringVar(&o.conf, "ceph-conf", "", "its configuration `FILE` (default: found by the cluster's name)")
 	f.StringVar(&o.user, "ceph-user", "", "its `USER`, without \"client.\" (default: admin)")
 }
@@ -52,8 +51,7 @@ func (o *rbdOptions) addSourceFlags(cmd *cobra.Command) {
 }
 
 func (o *rbdOptions) cli() *rbd.CLI {
-	// One operation that takes a minute is a full or broken pool, not a slow one.
-	return rbd.NewCLI(rbd.Cluster{Name: o.cluster, Conf: o.conf, User: o.user}, rbd.Times{Op: time.Minute}, nil)
+	return rbd.NewCLI(rbd.Cluster{Name: o.cluster, Conf: o.conf, User: o.user}, rbd.Times{Op: imageOpTime}, nil)
 }
 
 // validate checks the options of a source.
@@ -89,7 +87,7 @@ func runExtractRBD(ctx context.Context, g *globals, s streams, o extractOptions)
 	}
 	src, err := delta.Open(ctx, o.rbd.cli(), img, o.rbd.from, o.rbd.to)
 	if err != nil {
-		return rbdError(img, err)
+		return o.rbd.rbdError(img, err)
 	}
 	defer func() { _ = src.Close() }() // read only
 	kind := stream.KindDelta
@@ -112,43 +110,14 @@ func runExtractRBD(ctx context.Context, g *globals, s streams, o extractOptions)
 	r, err := engine.Extract(ctx, src.Writer(w), src, engine.ExtractOptions{Header: head, Codec: codec, Workers: o.workers, Readers: 1, Progress: p.show, BeforeTrailer: src.Finish})
 	p.done()
 	if err = commit(err); err != nil {
-		return transferError(o.source, rbdError(img, err))
+		return transferError(o.source, o.rbd.rbdError(img, err))
 	}
 	return o.print(g, s, r)
 }
 
 // rbdError gives errors of Ceph their exit codes and next commands.
-func rbdError(img rbd.Image, err error) error {
-	subject := rbdDest + img.String()
-	var f *failure.Error
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	for _, k := range []struct {
-		is     error
-		code   int
-		reason string
-		next   string
-	}{
-		{rbd.ErrUnreachable, failure.CodeUnreachable, "the cluster does not answer", "ceph status"},
-		{rbd.ErrTimeout, failure.CodeUnreachable, "the cluster took too long", "ceph status"},
-		{rbd.ErrNoCluster, failure.CodeUsage, "no such cluster", "ls /etc/ceph/*.conf; --ceph-cluster, --ceph-conf"},
-		{rbd.ErrNoPermission, failure.CodeRefused, "no permission", "--ceph-user USER"},
-		{rbd.ErrNoTool, failure.CodeFailure, "Ceph's programs are missing", "apt-get install ceph-common"},
-		{rbd.ErrNoPool, failure.CodeRefused, "no such pool", "ceph osd pool ls"},
-		{rbd.ErrNoSnapshot, failure.CodeRefused, "no such snapshot", "rbd snap ls " + img.String()},
-		{rbd.ErrNoImage, failure.CodeRefused, "no such image", "rbd ls " + img.Pool},
-		{rbd.ErrNoSpace, failure.CodeRefused, "the pool is full", "ceph df"},
-		{delta.ErrOrder, failure.CodeUsage, "wrong snapshots", "rbd snap ls " + img.String()},
-		{delta.ErrBase, failure.CodeRefused, "it does not hold what the delta builds on", "rbd snap ls " + img.String() + "; a full copy: ddsgo extract --full | ddsgo merge --force-base"},
-		{delta.ErrTarget, failure.CodeRefused, "refused before the first byte", ""},
-		{rbd.ErrCorrupt, failure.CodeCorrupt, "rbd import-diff found the stream damaged", ""},
-	} {
-		if errors.Is(err, k.is) {
-			return failure.With(k.code, subject, k.reason, k.next, err)
-		}
-	}
-	return err
+func (o *rbdOptions) rbdError(img rbd.Image, err error) error {
+	return image.Explain(image.End{CLI: o.cli(), Image: img}, err)
 }
 
 // rbdMerge is one run of merge --dest rbd:POOL/IMAGE.
@@ -184,11 +153,11 @@ func runMergeRBD(ctx context.Context, g *globals, s streams, o mergeOptions) err
 	}
 	defer unlock()
 	if err := m.rollForward(ctx, s); err != nil {
-		return rbdError(img, err)
+		return o.rbd.rbdError(img, err)
 	}
 	a, err := m.admit(ctx, in.Header, false)
 	if err != nil {
-		return rbdError(img, err)
+		return o.rbd.rbdError(img, err)
 	}
 	for _, w := range a.Warnings {
 		if !g.quiet && !g.json {
@@ -202,7 +171,7 @@ func runMergeRBD(ctx context.Context, g *globals, s streams, o mergeOptions) err
 	rep, err := m.receive(ctx, in, a)
 	m.bar.done()
 	if err != nil {
-		return mergeError(o.dest, rbdError(img, err))
+		return mergeError(o.dest, o.rbd.rbdError(img, err))
 	}
 	return m.print(s, a, rep)
 }
@@ -213,8 +182,7 @@ func (m *rbdMerge) open() (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256([]byte(m.o.rbd.cluster + "\x00" + m.o.rbd.conf + "\x00" + m.img.String()))
-	dir := filepath.Join(stateDir, "rbd", hex.EncodeToString(key[:8]))
+	dir := image.End{CLI: m.o.rbd.cli(), Image: m.img}.Dir(stateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
@@ -239,7 +207,25 @@ func (m *rbdMerge) admit(ctx context.Context, h stream.Header, cut bool) (delta.
 	if m.target, err = delta.OpenTarget(ctx, m.o.rbd.cli(), m.img); err != nil {
 		return delta.Admission{}, err
 	}
+	if err := m.notOfALeg(ctx); err != nil {
+		return delta.Admission{}, err
+	}
 	return m.target.Check(ctx, h, m.o.forceBase, cut)
+}
+
+// notOfALeg refuses the copy of a configured leg: its record would not know of the merge.
+func (m *rbdMerge) notOfALeg(ctx context.Context) error {
+	if !m.target.Exists() {
+		return nil
+	}
+	meta, err := m.o.rbd.cli().Meta(ctx, m.img)
+	if err != nil {
+		return err
+	}
+	if _, ok := meta[image.CopyKey]; ok {
+		return failure.Refused(m.o.dest, "it is the copy of a configured leg", "ddsgo sync NAME, where that leg is configured; to end it: rbd image-meta remove "+m.img.String()+" "+image.CopyKey)
+	}
+	return nil
 }
 
 // rollForward applies a journal that an earlier run has committed and not finished.

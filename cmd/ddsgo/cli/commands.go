@@ -12,6 +12,7 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newResyncCommand(g, s),
 		newBreakCommand(g, s),
 		newResumeCommand(g, s),
+		newRollbackCommand(g, s),
 		newSwapCommand(g, s),
 		newFailoverCommand(g, s),
 		newFailbackCommand(g, s),

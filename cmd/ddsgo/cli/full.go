@@ -9,6 +9,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
+	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/replica"
 )
 
@@ -64,16 +65,11 @@ func runFull(ctx context.Context, g *globals, s streams, o fullOptions, name str
 	}
 	p := newTransfers(g, s)
 	defer p.finish()
-	h, err := newHost(env)
-	if err != nil {
-		return err
+	full := fullVolume
+	if r.LVM.FromImage() {
+		full = fullImage
 	}
-	leg, err := legOf(r)
-	if err != nil {
-		return err
-	}
-	opt := replica.SyncOptions{Dial: dialer(env), Events: p.events(name), Overwrite: o.overwrite, DryRun: o.dryRun}
-	rep, err := h.Full(ctx, leg, opt)
+	rep, err := full(ctx, env, r, p.events(name), o)
 	if o.dryRun && rep.Plan != nil {
 		printPlanLines(g, s, name, rep.Plan)
 		return err
@@ -84,6 +80,23 @@ func runFull(ctx context.Context, g *globals, s streams, o fullOptions, name str
 	p.finish()
 	printSync(g, s, rep)
 	return nil
+}
+
+// fullVolume is full for a leg whose source is a logical volume.
+func fullVolume(ctx context.Context, env environment, r config.Resource, ev replica.Events, o fullOptions) (report.Sync, error) {
+	h, err := newHost(env)
+	if err != nil {
+		return report.Sync{}, err
+	}
+	leg, err := legOf(r)
+	if err != nil {
+		return report.Sync{}, err
+	}
+	dial, err := targetDialer(env, r)
+	if err != nil {
+		return report.Sync{}, err
+	}
+	return h.Full(ctx, leg, replica.SyncOptions{Dial: dial, Events: ev, Overwrite: o.overwrite, DryRun: o.dryRun})
 }
 
 // printPlanLines prints the steps of a full copy.

@@ -38,12 +38,20 @@ func legOf(r config.Resource) (replica.Leg, error) {
 		return replica.Leg{}, failure.With(failure.CodeUsage, r.At.String(), "resource "+r.Name, "ddsgo config check", err)
 	}
 	t := l.Targets[0]
+	device := t.Device
+	if l.ToImage() {
+		to, err := imageEnd(environment{}, t.Ceph, t.Device)
+		if err != nil {
+			return replica.Leg{}, err
+		}
+		device = to.String()
+	}
 	var extend replica.Extension
 	if x := l.SnapExtend; x != nil {
 		extend = replica.Extension{Step: x.Step.Of, Max: x.Max.Of}
 	}
 	return replica.Leg{
-		Resource: r.Name, Source: l.Source, Device: t.Device, SnapSize: l.SnapSize.Of, SnapExtend: extend,
+		Resource: r.Name, Source: l.Source, Device: device, SnapSize: l.SnapSize.Of, SnapExtend: extend,
 		Target:    transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
 		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk),
 		Codec: codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
@@ -59,6 +67,9 @@ func dialer(env environment) replica.Dialer {
 
 // openLVM makes the driver of an LVM resource.
 func openLVM(_ context.Context, env environment, r config.Resource) (array.Driver, error) {
+	if r.LVM.FromImage() {
+		return openImageLeg(env, r)
+	}
 	h, err := newHost(env)
 	if err != nil {
 		return nil, err
@@ -68,7 +79,11 @@ func openLVM(_ context.Context, env environment, r config.Resource) (array.Drive
 		return nil, err
 	}
 	d := &replica.Driver{Host: h, Leg: leg, AtTarget: atTarget(leg)}
-	d.Opt = replica.SyncOptions{Dial: dialer(env), Events: env.events(r.Name)}
+	dial, err := targetDialer(env, r)
+	if err != nil {
+		return nil, err
+	}
+	d.Opt = replica.SyncOptions{Dial: dial, Events: env.events(r.Name)}
 	d.OnSync = env.onSync
 	return d, nil
 }

@@ -101,6 +101,9 @@ func openLeg(g *globals, s streams, name, verb string) (legRun, error) {
 	case r.Driver != config.DriverLVM:
 		return legRun{}, failure.With(failure.CodeUnsupported, name, verb+" is for logical volumes; this is a resource of driver "+r.Driver, "ddsgo status "+name, nil)
 	}
+	if err := notOfImages(r, verb); err != nil {
+		return legRun{}, err
+	}
 	h, err := newHost(env)
 	if err != nil {
 		return legRun{}, err
