@@ -25,8 +25,9 @@ var memberForm = regexp.MustCompile(`^[A-Za-z0-9_+:-][A-Za-z0-9_.+:-]{0,199}$`)
 
 // Dir is the journal directory of one target, or of one group of targets.
 type Dir struct {
-	fs   FS
-	path string
+	fs    FS
+	path  string
+	quota int64 // bytes that all files of the directory may take; 0: no limit
 }
 
 // Open prepares the directory and empties its trash.
@@ -36,6 +37,57 @@ func Open(f FS, path string) (*Dir, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	return d, d.empty(trashDir)
+}
+
+// Limit sets a quota: no spool and no undo delta is begun that could make the directory larger
+// than so many bytes. 0: no limit but the file system's.
+func (d *Dir) Limit(bytes int64) { d.quota = bytes }
+
+// room says whether a file may grow to need bytes, of which have are there. What it replaces
+// does not count.
+func (d *Dir) room(need, have int64, replaced string) error {
+	free, err := d.fs.Free(d.path)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if free < need-have {
+		return &SpaceError{Dir: d.path, Need: need - have, Free: free}
+	}
+	if d.quota == 0 {
+		return nil
+	}
+	used, err := d.used(replaced)
+	if err != nil {
+		return err
+	}
+	if left := max(d.quota-used, 0); left < need {
+		return &SpaceError{Dir: d.path, Need: need, Free: left, Quota: d.quota}
+	}
+	return nil
+}
+
+// used is the bytes of all files but one.
+func (d *Dir) used(but string) (sum int64, err error) {
+	for _, dir := range []string{incomingDir, committedDir, historyDir} {
+		names, err := d.fs.List(d.in(dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("spool: %w", err)
+		}
+		for _, n := range names {
+			if d.in(dir, n) == but {
+				continue
+			}
+			size, err := d.fs.Size(d.in(dir, n))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return 0, fmt.Errorf("spool: %w", err)
+			}
+			sum += size
+		}
+	}
+	return sum, nil
 }
 
 // Path is the directory.
@@ -114,14 +166,11 @@ func (d *Dir) open(member string, need, have int64, open func(string) (File, err
 	if err := d.fs.Mkdir(d.in(incomingDir)); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	free, err := d.fs.Free(d.in(incomingDir))
-	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+	file := d.in(incomingDir, member+deltaSuffix)
+	if err := d.room(need, have, file); err != nil {
+		return nil, err
 	}
-	if free < need-have {
-		return nil, &SpaceError{Dir: d.path, Need: need - have, Free: free}
-	}
-	f, err := open(d.in(incomingDir, member+deltaSuffix))
+	f, err := open(file)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}

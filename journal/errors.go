@@ -22,15 +22,19 @@ var (
 
 // SpaceError says how much space a spool needs and how much there is.
 type SpaceError struct {
-	Dir  string
-	Need int64 // bytes; an upper bound
-	Free int64 // bytes; -1 where the file system ran full while writing
+	Dir   string
+	Need  int64 // bytes; an upper bound
+	Free  int64 // bytes; -1 where the file system ran full while writing
+	Quota int64 // not 0: the quota is what Free is left of
 }
 
 // Error names the directory and the bytes.
 func (e *SpaceError) Error() string {
 	if e.Free < 0 {
 		return fmt.Sprintf("%s: %v: the file system ran full, up to %d bytes are needed", e.Dir, ErrSpace, e.Need)
+	}
+	if e.Quota > 0 {
+		return fmt.Sprintf("%s: %v: up to %d bytes are needed, the quota of %d bytes leaves %d", e.Dir, ErrSpace, e.Need, e.Quota, e.Free)
 	}
 	return fmt.Sprintf("%s: %v: up to %d bytes are needed, %d are free", e.Dir, ErrSpace, e.Need, e.Free)
 }

@@ -50,14 +50,10 @@ func (h *History) Write(name string, need int64, write func(io.Writer) error) er
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("history: %w", err)
 	}
-	free, err := d.fs.Free(d.in(historyDir))
-	if err != nil {
-		return fmt.Errorf("history: %w", err)
-	}
-	if free < need {
-		return &SpaceError{Dir: d.in(historyDir), Need: need, Free: free}
-	}
 	partial := d.in(historyDir, name+partialSuffix)
+	if err := d.room(need, 0, partial); err != nil {
+		return err
+	}
 	f, err := d.fs.Create(partial)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)

@@ -179,3 +179,43 @@ func TestReceiversDoNotShareAFile(t *testing.T) {
 		})
 	}
 }
+
+// TestQuota: what lies in the directory counts, a spool that is replaced or continued does not
+// count twice, and the refusal names the bytes.
+func TestQuota(t *testing.T) {
+	for name, f := range map[string]journal.FS{"memory": journaltest.New(1 << 20), "disk": journal.OS{}} {
+		t.Run(name, func(t *testing.T) {
+			d, err := journal.Open(f, filepath.Join(t.TempDir(), "q"))
+			require.NoError(t, err)
+			d.Limit(1000)
+			fill := func(s *journal.Spool, err error, n int) {
+				require.NoError(t, err)
+				_, err = s.Write(make([]byte, n))
+				require.NoError(t, errors.Join(err, s.Close()))
+			}
+			_, err = d.Begin("m", 1001)
+			var space *journal.SpaceError
+			require.ErrorAs(t, err, &space)
+			require.Equal(t, int64(1001), space.Need)
+			require.ErrorContains(t, err, "1001 bytes are needed, the quota of 1000 bytes leaves 1000")
+			s, err := d.Begin("m", 1000)
+			fill(s, err, 600)
+			s, err = d.Begin("m", 900) // in its place
+			fill(s, err, 700)
+			s, err = d.Resume("m", 1000, 700) // behind it
+			fill(s, err, 300)
+			_, err = d.Begin("other", 1)
+			require.ErrorAs(t, err, &space)
+			require.EqualValues(t, 0, space.Free)
+			err = d.History().Write("u", 100, func(io.Writer) error { return nil })
+			require.ErrorIs(t, err, journal.ErrSpace)
+			s, err = d.Begin("m", 800)
+			fill(s, err, 500)
+			require.NoError(t, d.History().Write("u", 400, func(w io.Writer) error { _, err := w.Write(make([]byte, 400)); return err }))
+			_, err = d.Begin("other", 101)
+			require.ErrorIs(t, err, journal.ErrSpace)
+			s, err = d.Begin("other", 100)
+			fill(s, err, 100)
+		})
+	}
+}
