@@ -98,6 +98,11 @@ func (t *target) journalGone(ctx context.Context, reason string) error {
 func (t *target) apply(ctx context.Context, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {
 	h := m.Header
 	if c := t.condition(); c.Kind != state.KindApplying {
+		if c.Kind == state.KindInconsistent { // how far an unjournalled copy came is of no use any more
+			if err := t.vol.DropCursor(); err != nil {
+				return report.Merge{}, err
+			}
+		}
 		err := t.commit(ctx, func(d *state.Document) {
 			d.Condition = state.Applying(h.From, h.To)
 			d.Condition.Since = t.h.Now().UTC()

@@ -94,7 +94,7 @@ func (s *source) send(ctx context.Context, p parcel, h stream.Header, rep *repor
 		return err
 	}, s.alive(ctx, lv)...)
 	if err != nil {
-		return err
+		return s.whyUnread(ctx, lv, err)
 	}
 	s.doubt = reply.Doubt
 	if !reply.Generation.Same(to) {
@@ -155,6 +155,19 @@ func firstCause(send, finish error) error {
 	return errors.Join(send, finish)
 }
 
+// whyUnread puts the overflow that explains an error before it: what an invalid snapshot says
+// to a reader is only EIO.
+func (s *source) whyUnread(ctx context.Context, lv lvm.LV, err error) error {
+	var f *failure.Error
+	if errors.As(err, &f) || errors.Is(err, errFoldFirst) {
+		return err
+	}
+	if invalid := s.stillValid(context.WithoutCancel(ctx), lv); errors.As(invalid, &f) {
+		return errors.Join(invalid, err)
+	}
+	return err
+}
+
 // stillValid is asked after the last read and before the trailer leaves: what an overflowed
 // snapshot gave is not the content of its instant.
 func (s *source) stillValid(ctx context.Context, lv lvm.LV) error {
@@ -163,7 +176,7 @@ func (s *source) stillValid(ctx context.Context, lv lvm.LV) error {
 		return err
 	}
 	if st.Invalid() || st.Merging {
-		return failure.With(failure.CodeOverflow, s.leg.Resource, "the snapshot "+lv.FullName()+" became invalid while it was sent; the target is not touched", "ddsgo sync "+s.leg.Resource+", with a larger snap_size", fmt.Errorf("device-mapper says %q", st.Problem))
+		return failure.With(failure.CodeOverflow, s.leg.Resource, "the snapshot "+lv.FullName()+" became invalid while it was sent", "ddsgo sync "+s.leg.Resource+", with a larger snap_size", fmt.Errorf("device-mapper says %q", st.Problem))
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type source struct {
 	// compared is what the target's write counters were when a hash exchange read it.
 	compared *state.Counters
 	doubt    string           // why the target is suspect although it took what was sent
+	folds    int              // transfers that were ended for a fold
 	fills    map[string]*fill // what the watch saw of the snapshots, by dm name
 	leads    []lead           // how kept sets lead to the tracking snapshot; see findLeads
 }

@@ -73,7 +73,16 @@ func (h *Host) Sync(ctx context.Context, leg Leg, opt SyncOptions) (rep report.S
 			return rep, err
 		}
 	}
-	return rep, fmt.Errorf("%s: the chain did not settle after %d passes", leg.Resource, maxPasses)
+	return rep, s.unsettled()
+}
+
+// unsettled is why a sync gave up after maxPasses. The chain is whole all the same.
+func (s *source) unsettled() error {
+	if s.folds == 0 {
+		return fmt.Errorf("%s: the chain did not settle after %d passes", s.leg.Resource, maxPasses)
+	}
+	return failure.With(failure.CodeFailure, s.leg.Resource, fmt.Sprintf("the source is written faster than it can be sent: %d transfers were ended and folded before their snapshots overflowed", s.folds),
+		"ddsgo sync "+s.leg.Resource+" in a quieter hour, or with a larger snap_size or snap_extend", nil)
 }
 
 // pass is one walk from facts to rotation. done says that the target now holds a

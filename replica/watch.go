@@ -203,6 +203,7 @@ func (s *source) foldAndReconnect(ctx context.Context, opt SyncOptions) error {
 		s.h.Log.Debug("closing the connection of a transfer that was ended", "err", err)
 	}
 	s.conn, s.closer = nil, nil
+	s.folds++
 	var rep report.Fold
 	if err := s.fold(ctx, false, &rep); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/transport"
 )
 
@@ -77,14 +78,22 @@ func (e *ends) slowly(each time.Duration) Dialer {
 }
 
 // overSlowLink is a sync of 8 MiB of changes over a link that takes half a minute for them.
-func (w *world) overSlowLink() (steps []string, rep report.Sync, err error) {
+func (w *world) overSlowLink(v verb) (steps []string, err error) {
+	stop := w.hurry()
 	w.put(w.src, sourcePath, 8<<20, w.noise(1<<20))
 	e := w.start(nil)
 	var mu sync.Mutex
 	ev := Events{Step: func(text string) { mu.Lock(); steps = append(steps, text); mu.Unlock() }}
-	rep, err = e.near.Sync(context.Background(), w.theLeg(), SyncOptions{Dial: e.slowly(1500 * time.Millisecond), Events: ev})
+	opt := SyncOptions{Dial: e.slowly(1500 * time.Millisecond), Events: ev, Overwrite: true}
+	if v == doSync {
+		_, err = e.near.Sync(context.Background(), w.theLeg(), opt)
+	} else {
+		_, err = e.near.Full(context.Background(), w.theLeg(), opt)
+	}
+	stop()
 	e.serving.Wait()
-	return steps, rep, err
+	time.Sleep(time.Minute) // until the last goodbye is through
+	return steps, err
 }
 
 func has(steps []string, prefix string) bool {
@@ -101,9 +110,7 @@ func has(steps []string, prefix string) bool {
 func TestTransferExtendsItsSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := busyWorld(t, true)
-		stop := w.hurry()
-		steps, _, err := w.overSlowLink()
-		stop()
+		steps, err := w.overSlowLink(doSync)
 		require.NoError(t, err, "%q", steps)
 		require.True(t, has(steps, "extend "), "%q", steps)
 		require.NoError(t, w.settled())
@@ -133,6 +140,7 @@ func TestTransferFolds(t *testing.T) {
 		w.put(w.src, sourcePath, 8<<20, w.noise(1<<20))
 		_, err := e.near.Sync(context.Background(), w.theLeg(), SyncOptions{Dial: e.slowly(1500 * time.Millisecond), Events: ev})
 		e.serving.Wait()
+		time.Sleep(time.Minute) // until the last goodbye is through
 		once.Do(stop)
 		require.NoError(t, err, "%q", steps)
 		require.True(t, has(steps, "fold: "), "%q", steps)
@@ -141,29 +149,49 @@ func TestTransferFolds(t *testing.T) {
 	})
 }
 
-// TestTransferWithoutSpace: nothing can be done; the target stays at its point in time, the run
-// says so, and a resync mends it.
+// TestTransferNeverSettles: an application that never gives the transfer the time that it needs
+// costs the transfer, not the chain.
+func TestTransferNeverSettles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := busyWorld(t, true)
+		w.eatSpace(statedStore) // room for snap2, and no more
+		before := w.copyNow()
+		_, err := w.overSlowLink(doSync)
+		require.ErrorContains(t, err, "written faster than it can be sent")
+		require.True(t, bytes.Equal(before, w.copyNow()), "the target is what it was")
+		w.remember()
+		w.must(doSync)
+		require.NoError(t, w.settled())
+		require.NoError(t, w.repair(doSync))
+	})
+}
+
+// TestTransferWithoutSpace: a first copy cannot be folded. The run warns, says what happened, and
+// what an invalid snapshot gave is never taken for a copy.
 func TestTransferWithoutSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := busyWorld(t, true)
-		origin := w.origin()
-		lvs, err := (&lvm.LVM{Runner: w.src}).Report(context.Background(), "vg0")
-		require.NoError(t, err)
-		now, _ := lvm.ByUUID(lvs, origin.UUID)
-		w.src.AddLV("vg0", "other-large", now.VGFree-statedStore) // room for snap2, and no more
-		before := w.copyNow()
-		stop := w.hurry()
-		steps, _, err := w.overSlowLink()
-		stop()
+		w.eatSpace(statedStore)
+		steps, err := w.overSlowLink(doFull)
 		code, _ := failure.CodeOf(err)
 		require.Equal(t, failure.CodeOverflow, code, "%v", err)
 		require.True(t, has(steps, "warning: "), "%q", steps)
-		require.True(t, bytes.Equal(before, w.copyNow()), "what an invalid snapshot gave was applied")
+		r, err := w.probe()
+		require.NoError(t, err)
+		require.Equal(t, string(state.KindInconsistent), r.Condition)
 		_, err = w.resync(ResyncOptions{})
 		require.NoError(t, err)
 		require.NoError(t, w.settled())
 		require.NoError(t, w.repair(doSync))
 	})
+}
+
+// eatSpace leaves so many bytes free in the source's group.
+func (w *world) eatSpace(left int64) {
+	lvs, err := (&lvm.LVM{Runner: w.src}).Report(context.Background(), "vg0")
+	require.NoError(w.t, err)
+	now, _ := lvm.ByUUID(lvs, w.origin().UUID)
+	w.src.AddLV("vg0", "other-large", now.VGFree-left)
 }
 
 // watchFor runs the watch between syncs for a while.
@@ -211,18 +239,21 @@ func TestWatchBetweenSyncs(t *testing.T) {
 func TestWatchWithoutSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := busyWorld(t, true)
-		lvs, err := (&lvm.LVM{Runner: w.src}).Report(context.Background(), "vg0")
-		require.NoError(t, err)
-		now, _ := lvm.ByUUID(lvs, w.origin().UUID)
-		w.src.AddLV("vg0", "other-large", now.VGFree)
+		w.eatSpace(0)
 		stop := w.hurry()
 		seen := w.watchFor(time.Minute)
 		stop()
 		require.Contains(t, actions(seen), "warning:1")
 		require.Contains(t, actions(seen), "invalid")
-		_, err = w.run(w.start(nil), doSync)
+		_, err := w.run(w.start(nil), doSync)
 		code, _ := failure.CodeOf(err)
 		require.Equal(t, failure.CodeNeedFull, code, "%v", err)
+		_, err = w.resync(ResyncOptions{})
+		require.ErrorContains(t, err, "no room for the two snapshots of vg0/data: 4194304 bytes needed, volume group vg0 has 2097152 free")
+		l := &lvm.LVM{Runner: w.src}
+		large, err := l.Find(context.Background(), "/dev/vg0/other-large")
+		require.NoError(t, err)
+		require.NoError(t, l.Remove(context.Background(), large))
 		_, err = w.resync(ResyncOptions{})
 		require.NoError(t, err)
 		require.NoError(t, w.settled())
