@@ -14,7 +14,11 @@
 // The command line is split at single spaces and handed on as arguments. There is no
 // shell anywhere, and the options that make lists machine readable are added here, after
 // the comparison. An act that was started is not stopped when its client leaves: half a
-// change of direction helps nobody.
+// change of direction helps nobody. One that was not started yet is not started any more.
+//
+// Each array takes max_per_array commands at once, the others wait in the order in which
+// they came, across a reload too. The limits on clients (reading 10 s, an answer not
+// taken, idle connections, their number) are none on commands.
 //
 // The uuid is a bearer secret: whoever knows it may send what its rules allow. With
 // client_ca, clients need a certificate too, and a rule may name it.
