@@ -26,7 +26,7 @@ func (t *target) write(ctx context.Context, do func(blockdev.Device) error) erro
 	if err != nil {
 		return errors.Join(t.openFailed(err), t.setWritable(ctx, false))
 	}
-	err = do(dev)
+	err = do(t.stampless(dev))
 	if closeErr := dev.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("%s: close: %w", t.ref.Device, closeErr)
 	}

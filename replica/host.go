@@ -46,8 +46,6 @@ type Host struct {
 	WatchEvery time.Duration
 	// Slice is how long a verification holds a volume's lock at a time; 0: DefaultSlice.
 	Slice time.Duration
-	// Priority is lowered while a verification reads.
-	Priority blockdev.Priority
 }
 
 func (h *Host) checkpoint() int64 {

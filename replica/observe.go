@@ -138,6 +138,7 @@ func (d *Driver) observeTarget(ctx context.Context, o *array.Observation) (Targe
 	}
 	if v := reply.Verified; v != nil {
 		side.Native["verified"] = v
+		side.Native["verified_bytes"] = v.Bytes(v.Generation.Size)
 	}
 	if !reply.Generation.IsZero() {
 		g := reply.Generation

@@ -262,7 +262,7 @@ func (t *target) markInconsistent(ctx context.Context, in receiveRequest) error 
 		d.Condition.Since = t.h.Now().UTC()
 		d.Source = &state.SourceIdentity{ID: in.Source, Host: in.SourceHost, Name: in.Header.Source}
 		d.Fence = in.Fence
-		d.Counters = nil
+		d.Counters, d.Verified = nil, nil
 	})
 }
 

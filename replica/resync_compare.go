@@ -93,7 +93,7 @@ func (s *source) exchangeDigests(ctx context.Context, c *comparison, dev io.Read
 		return resync.Result{}, s.explain(firstOf(x.Finish(nil), err))
 	}
 	if !c.at.IsZero() { // a verification has time, a rejoin has not
-		defer s.h.Priority.Idle()()
+		dev = blockdev.Idle(dev)
 	}
 	res, err := resync.Compare(ctx, x.Recv(), x.Writer(), dev, opt, c.found.AddExtent)
 	if err != nil {

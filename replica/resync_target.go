@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -93,10 +94,11 @@ func (t *target) serveDigests(ctx context.Context, req *session.Request, in dige
 	if err := req.Ready(digestReady{t.readCounters()}); err != nil {
 		return 0, err
 	}
+	var r io.ReaderAt = dev
 	if !in.At.IsZero() { // a verification has time, a rejoin has not
-		defer t.h.Priority.Idle()()
+		r = blockdev.Idle(dev)
 	}
-	reached, err := resync.Serve(ctx, req.Data(), req.Writer(), dev, opt)
+	reached, err := resync.Serve(ctx, req.Data(), req.Writer(), r, opt)
 	if err != nil {
 		return reached, fmt.Errorf("%s: %w", t.ref.Device, err)
 	}

@@ -65,6 +65,7 @@ type digestReply struct {
 type verifiedRequest struct {
 	VolumeRef
 	At       generation.Generation `json:"at"`
+	From     int64                 `json:"from"`     // where what is new in this record begins
 	Until    int64                 `json:"until"`    // everything before was compared in this pass
 	Complete bool                  `json:"complete"` // Until is the volume's end
 	Differs  int64                 `json:"differs"`  // blocks that are wrong now

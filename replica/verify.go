@@ -34,6 +34,8 @@ type verification struct {
 	cmp  *comparison
 	snap lvm.LV // whose content the target must have
 	at   generation.Generation
+
+	recorded int64 // how far the target knows of this pass
 }
 
 // Verify compares the target with the tracking snapshot, whose content it claims to have.
@@ -151,7 +153,7 @@ func (v *verification) resumeAt() int64 {
 // pass compares slice by slice.
 func (v *verification) pass(ctx context.Context) error {
 	v.s.ev.step(fmt.Sprintf("compare %s with %s", v.s.leg.Name(), v.snap.FullName()))
-	v.rep.Until = v.rep.From
+	v.rep.Until, v.recorded = v.rep.From, v.rep.From
 	for {
 		until, err := v.s.slice(ctx, v.cmp, v.snap, v.rep.Until, v.at.Size)
 		if err != nil {
@@ -172,11 +174,15 @@ func (v *verification) pass(ctx context.Context) error {
 
 // record tells the target; from then on it says so itself.
 func (v *verification) record(ctx context.Context, complete bool, differs int64) error {
-	in := verifiedRequest{VolumeRef: v.s.ref(), At: v.at, Until: v.rep.Until, Complete: complete, Differs: differs, Counters: v.cmp.counters}
+	in := verifiedRequest{VolumeRef: v.s.ref(), At: v.at, From: v.recorded, Until: v.rep.Until, Complete: complete, Differs: differs, Counters: v.cmp.counters}
 	if differs > 0 {
 		in.First = v.first()
 	}
-	return v.s.call(ctx, opVerified, in, &v.s.far)
+	err := v.s.call(ctx, opVerified, in, &v.s.far)
+	if err == nil {
+		v.recorded = v.rep.Until
+	}
+	return err
 }
 
 // first is the offset of the first block that differs.

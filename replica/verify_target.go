@@ -16,7 +16,7 @@ func (h *Host) verified(ctx context.Context, req *session.Request) error {
 	if err := req.Decode(&in); err != nil {
 		return err
 	}
-	if in.At.IsZero() || in.Until < 0 || in.Differs < 0 {
+	if in.At.IsZero() || in.From < 0 || in.Until < in.From || in.Differs < 0 {
 		return failure.With(failure.CodeCorrupt, in.Device, "malformed request", "update ddsgo on the older of the two hosts", nil)
 	}
 	t, err := h.openTarget(ctx, in.VolumeRef, "verify "+in.Resource)
@@ -52,7 +52,7 @@ func (t *target) recordVerified(d *state.Document, in verifiedRequest) {
 	if in.Complete && in.Differs == 0 {
 		v.Complete = now
 	}
-	d.Verified = &v
+	d.Verified = v.Stamped(d.Verified, in.From, in.At.Size)
 	found := fmt.Sprintf("verify found %d blocks that differ, the first at offset %d", in.Differs, in.First)
 	switch kind := d.Condition.Kind; {
 	case in.Differs > 0 && kind == state.KindHeld:

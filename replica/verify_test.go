@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -203,4 +204,83 @@ func TestVerifySurvivesCuts(t *testing.T) {
 		require.NoError(t, err, "cut at message %d", n)
 		require.NoError(t, w.settled(), "cut at message %d", n)
 	}
+}
+
+// TestMergeTakesTheStamp: what a sync writes after a verification is not verified any more, and
+// nothing else; a repair and the next pass give it back.
+func TestMergeTakesTheStamp(t *testing.T) {
+	w := pairInSync(t)
+	verified := func() int64 {
+		r, err := w.probe()
+		require.NoError(t, err)
+		return r.Verified.Bytes(volumeBytes)
+	}
+	_, err := w.verify(VerifyOptions{})
+	require.NoError(t, err)
+	require.EqualValues(t, volumeBytes, verified())
+	w.must(doSync)
+	require.EqualValues(t, volumeBytes, verified(), "nothing was written")
+	w.put(w.src, sourcePath, 1<<20+4096, []byte("one block in the second MiB"))
+	w.must(doSync)
+	require.EqualValues(t, 1<<20, verified())
+	w.flip(5000)
+	_, err = w.verify(VerifyOptions{Repair: true})
+	require.NoError(t, err)
+	require.EqualValues(t, volumeBytes, verified())
+	w.leg = func(l *Leg) { l.Direct = true }
+	w.change()
+	w.must(doSync)
+	r, err := w.probe()
+	require.NoError(t, err)
+	require.Nil(t, r.Verified, "a direct write keeps no stamp")
+}
+
+// TestVerifyReadsIdly: the disks serve others first while a verification reads, and only then.
+func TestVerifyReadsIdly(t *testing.T) {
+	w := pairInSync(t)
+	idle := func(run func(*ends)) (reads, idle int64) {
+		var all, low atomic.Int64
+		e := w.start(nil)
+		for _, h := range []*Host{e.near, e.far} {
+			open := h.OpenDevice
+			h.OpenDevice = func(path string, o blockdev.Options) (blockdev.Device, error) {
+				d, err := open(path, o)
+				if err != nil || !o.Direct {
+					return d, err
+				}
+				return watchedReads{d, func() {
+					all.Add(1)
+					if blockdev.IdleNow() {
+						low.Add(1)
+					}
+				}}, nil
+			}
+		}
+		run(e)
+		e.serving.Wait()
+		return all.Load(), low.Load()
+	}
+	reads, low := idle(func(e *ends) {
+		_, err := e.near.Verify(t.Context(), w.theLeg(), VerifyOptions{SyncOptions: SyncOptions{Dial: e.dial}})
+		require.NoError(t, err)
+	})
+	require.Positive(t, reads)
+	require.Equal(t, reads, low)
+	w.removeSnapshot()
+	reads, low = idle(func(e *ends) {
+		_, err := e.near.Resync(t.Context(), w.theLeg(), ResyncOptions{SyncOptions: SyncOptions{Dial: e.dial}})
+		require.NoError(t, err)
+	})
+	require.Positive(t, reads)
+	require.Zero(t, low, "a rejoin is in a hurry")
+}
+
+type watchedReads struct {
+	blockdev.Device
+	read func()
+}
+
+func (w watchedReads) ReadAt(p []byte, off int64) (int, error) {
+	w.read()
+	return w.Device.ReadAt(p, off)
 }

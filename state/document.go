@@ -119,13 +119,6 @@ type Operation struct {
 	Started    time.Time             `json:"started"`
 }
 
-// Verified says how much of the volume was last compared with the other end.
-type Verified struct {
-	Generation generation.Generation `json:"generation"`
-	Until      int64                 `json:"until"` // bytes from the start
-	Complete   time.Time             `json:"complete"`
-}
-
 // Validate refuses a document that contradicts itself or exceeds a limit.
 func (d *Document) Validate() error {
 	if err := d.Identity.Validate(); err != nil {
