@@ -113,12 +113,15 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 		}
 		return err
 	case stepKeep:
-		_, err := c.call(ctx, "rm", "--no-progress", argv[len(argv)-1]) // the remains of a copy that was cut
-		if err != nil && !errors.Is(err, ErrNoImage) {
+		if err := c.sweep(ctx, argv[len(argv)-1]); err != nil {
 			return err
 		}
-		_, err = c.long(ctx, argv...)
+		_, err := c.long(ctx, argv...)
 		return err
+	case stepCreate, stepClone:
+		if err := c.sweep(ctx, freshIn(stepKind(s.ID), argv)); err != nil {
+			return err
+		}
 	case stepKeepDone:
 		return d.nameKept(ctx, c, argv)
 	case stepFlatten:
@@ -127,6 +130,23 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 	}
 	_, err := c.call(ctx, argv...)
 	return err
+}
+
+// sweep removes what a step that was cut has left under a name of ddsgo's own.
+func (c *CLI) sweep(ctx context.Context, spec string) error {
+	_, err := c.call(ctx, "rm", "--no-progress", spec)
+	if errors.Is(err, ErrNoImage) {
+		return nil
+	}
+	return err
+}
+
+// freshIn is the image that a create or clone makes.
+func freshIn(kind string, argv []string) string {
+	if kind == stepClone {
+		return argv[len(argv)-1]
+	}
+	return argv[1]
 }
 
 // nameKept renames a whole copy. Its name holds the id of an image that is read-only since before the

@@ -195,14 +195,8 @@ func (pl *planner) create() error {
 	if !f.Exists {
 		return pl.make(prim)
 	}
-	if _, ours := f.Meta[metaCreated]; !ours && !pl.g.DidOK(stepCreate+":"+pl.name(prim)) && !pl.g.DidOK(stepClone+":"+pl.name(prim)) && !f.Mirrored {
-		return array.Refuse("", "ddsgo array setup "+pl.d.cfg.Name, "%s has an image %s already; setup mirrors it as it is", pl.name(prim), pl.d.cfg.Image)
-	}
-	if f.ParentImage != "" && pl.g.Params[ParamFlatten] == "yes" && !f.Mirrored {
-		pl.add(pl.flattenStep(prim))
-	}
 	if _, ours := f.Meta[metaCreated]; !ours && !f.Mirrored {
-		pl.add(pl.createdNote(prim))
+		return array.Refuse("", "ddsgo array setup "+pl.d.cfg.Name, "%s has an image %s already; setup mirrors it as it is", pl.name(prim), pl.d.cfg.Image)
 	}
 	if err := pl.image(prim); err != nil {
 		return err
@@ -211,48 +205,60 @@ func (pl *planner) create() error {
 	return nil
 }
 
-func (pl *planner) flattenStep(i int) array.Step {
-	return pl.d.step(i, stepFlatten, "copy what the clone shares with its parent", "flatten", "--no-progress", pl.d.cfg.Image.String())
-}
-
-func (pl *planner) createdNote(i int) array.Step {
-	return pl.d.step(i, stepCreatedNote, "note that ddsgo made the image", "image-meta", "set", pl.d.cfg.Image.String(), metaCreated, "yes")
+// unfinished is the name of an image until it is whole and noted as made here: a create that is killed
+// leaves nothing under the name that somebody else's image could have, and begins afresh.
+func (pl *planner) unfinished() Image {
+	return Image{Pool: pl.d.cfg.Image.Pool, Name: pl.d.cfg.Image.Name + ".ddsgo-new"}
 }
 
 // make is the first half of create.
 func (pl *planner) make(prim int) error {
 	img := pl.d.cfg.Image.String()
-	size, parent := pl.g.Params[ParamSize], pl.g.Params[ParamCloneOf]
 	if other := pl.p.facts[1-prim]; other.Exists {
 		return array.Refuse("", "ddsgo status "+pl.d.cfg.Name, "%s has an image %s, %s has none", pl.name(1-prim), img, pl.name(prim))
 	}
+	first, err := pl.makeStep(prim)
+	if err != nil {
+		return err
+	}
+	fresh := pl.unfinished().String()
+	todo := []array.Step{first, pl.d.step(prim, stepCreatedNote, "note that ddsgo made the image", "image-meta", "set", fresh, metaCreated, "yes")}
+	if pl.g.Params[ParamCloneOf] != "" && pl.g.Params[ParamFlatten] == "yes" {
+		todo = append(todo, pl.d.step(prim, stepFlatten, "copy what the clone shares with its parent", "flatten", "--no-progress", fresh))
+	}
+	for _, s := range todo {
+		if len(pl.Steps) > 0 || !pl.g.DidOK(s.ID) {
+			pl.add(s)
+		}
+	}
+	pl.add(pl.d.step(prim, stepName, "give the image its name", "rename", fresh, img),
+		pl.d.step(prim, stepEnable, "mirror the image", "mirror", "image", "enable", img, pl.d.cfg.Mode))
+	return nil
+}
+
+// makeStep creates the image, or the clone.
+func (pl *planner) makeStep(prim int) (array.Step, error) {
+	size, parent, fresh := pl.g.Params[ParamSize], pl.g.Params[ParamCloneOf], pl.unfinished().String()
 	switch {
 	case parent == "" && size == "":
-		return array.Refuse("", "ddsgo array create "+pl.d.cfg.Name+" --size SIZE", "create needs the size of the image, or --clone-of POOL/IMAGE@SNAP")
+		return array.Step{}, array.Refuse("", "ddsgo array create "+pl.d.cfg.Name+" --size SIZE", "create needs the size of the image, or --clone-of POOL/IMAGE@SNAP")
 	case parent != "" && size != "":
-		return array.Refuse("", "", "a clone has the size of its parent: --size and --clone-of exclude each other")
+		return array.Step{}, array.Refuse("", "", "a clone has the size of its parent: --size and --clone-of exclude each other")
 	case parent == "":
-		args := []string{"create", img, "--size", size}
+		args := []string{"create", fresh, "--size", size}
 		if f := setupFeatures(pl.d.cfg.Mode); f != nil {
 			args = append(args, "--image-feature", "layering,object-map,fast-diff,deep-flatten,"+strings.Join(f, ","))
 		}
-		pl.add(pl.d.step(prim, stepCreate, "create the image", args...))
-	default:
-		if _, _, err := ParseSnapshot(parent); err != nil {
-			return &array.Error{Kind: array.KindConfig, Reason: "--clone-of", Err: err}
-		}
-		// Do refuses here when the parent is not mirrored to the same peer: that takes a question to the cluster.
-		s := pl.d.step(prim, stepClone, "clone "+parent, "clone", parent, img)
-		s.Args[ParamFlatten] = pl.g.Params[ParamFlatten]
-		s.Args[ParamCloneOf] = parent
-		pl.add(s)
+		return pl.d.step(prim, stepCreate, "create the image", args...), nil
 	}
-	pl.add(pl.createdNote(prim))
-	if parent != "" && pl.g.Params[ParamFlatten] == "yes" {
-		pl.add(pl.flattenStep(prim))
+	if _, _, err := ParseSnapshot(parent); err != nil {
+		return array.Step{}, &array.Error{Kind: array.KindConfig, Reason: "--clone-of", Err: err}
 	}
-	pl.add(pl.d.step(prim, stepEnable, "mirror the image", "mirror", "image", "enable", img, pl.d.cfg.Mode))
-	return nil
+	// Do refuses here when the parent is not mirrored to the same peer: that takes a question to the cluster.
+	s := pl.d.step(prim, stepClone, "clone "+parent, "clone", parent, fresh)
+	s.Args[ParamFlatten] = pl.g.Params[ParamFlatten]
+	s.Args[ParamCloneOf] = parent
+	return s, nil
 }
 
 // remove ends mirroring. Ceph then deletes the peer's image, not into the trash.

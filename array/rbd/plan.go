@@ -39,6 +39,7 @@ const (
 	stepClone       = "clone"
 	stepFlatten     = "flatten"
 	stepCreatedNote = "created-note"
+	stepName        = "name"
 	stepForget      = "forget"
 	stepRemove      = "remove"
 )

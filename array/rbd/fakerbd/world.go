@@ -30,7 +30,7 @@ type World struct {
 	serial   int
 	linkDown bool
 	noFlush  bool // clients write without a flush after it
-	copyTime int // ticks of a first copy
+	copyTime int  // ticks of a first copy
 	// Calls records every command line, in order.
 	calls []string
 	// hook runs before a command, with the world unlocked; tests make faults with it.
