@@ -7,3 +7,9 @@ CRASH_SEED ?= 1
 .PHONY: crash-table
 crash-table: ## try every crash point in memory, generate docs/CRASH.md
 	go test ./replica -count=1 -timeout 180m -run '^TestCrashMatrix$$' -crash.all -crash.seed $(CRASH_SEED) -crash.table $(CURDIR)/docs/CRASH.md
+
+.PHONY: damage-table tables
+damage-table: ## break a pair on real LVM in eleven ways, resync it, generate docs/DAMAGE.md
+	LAB=required LAB_OUT=docs lab/run.sh -run '^TestResyncDamages$$' ./replica
+
+tables: crash-table damage-table ## generate docs/CRASH.md and docs/DAMAGE.md

@@ -114,7 +114,32 @@ func (t *table) markdown(how string) string {
 	for _, f := range []fate{killBefore, killInside, killAfter, killBoth, failOnce, failStays, powerCut, linkCut, linkAfter} {
 		fmt.Fprintf(&b, "| %s | %d |\n", f, t.byFate[f])
 	}
+	writeRefusals(&b)
 	return b.String()
+}
+
+// elsewhere are refusals with tests outside this package's simulation.
+var elsewhere = [][3]string{
+	{"mounted, swap, device-mapper or loop above, open, O_EXCL: on a real kernel, against sync, full and resync", "15", "`TestHeldTargets` (lab)"},
+	{"the live origin as the source of a delta", "15", "`TestExtractMergeOnLVM` (lab, cli); a sync never opens it for reading"},
+	{"a source that has shrunk", "15", "`TestReconcile*`, `TestGrow*`"},
+	{"failover of a target whose primary answers", "15", "`TestRefusals` (lab)"},
+	{"a delta larger than announced", "13", "`TestSpoolWithoutSpace` (engine), `TestFullSpoolDisk` (lab)"},
+	{"a frame that decodes to more than it says; extents that overlap, go back or leave the volume; bytes after the trailer", "13", "`stream`: hostile_test.go"},
+	{"a message longer than its limit, an unknown operation or key", "13", "`stream/session`: hostile_test.go; `FuzzRequests`"},
+}
+
+func writeRefusals(b *strings.Builder) {
+	b.WriteString("\n## Refusals\n\nEach is tried; nothing is written, and the refusal names the reason and the next command.\n\n| refused | exit status | says | test |\n|---|--:|---|---|\n")
+	for _, r := range refusals() {
+		fmt.Fprintf(b, "| at the target: %s | %d | %s | `TestRefusals` |\n", r.name, r.code, r.words)
+	}
+	for _, r := range refusedSyncs() {
+		fmt.Fprintf(b, "| sync: %s | %d | %s | `TestRefusedSync` |\n", r.name, r.code, r.words)
+	}
+	for _, r := range elsewhere {
+		fmt.Fprintf(b, "| %s | %s |  | %s |\n", r[0], r[1], r[2])
+	}
 }
 
 func (r *row) write(b *strings.Builder, name, end, l string) {

@@ -90,43 +90,63 @@ func (w *world) amend(change func(*state.Document)) {
 	require.NoError(w.t, errors.Join(target.commit(context.Background(), change), target.release()))
 }
 
-// TestRefusals asks a target to take what it must not: it says so with its exit code, its
-// reason and the next command, and not a byte is written.
-func TestRefusals(t *testing.T) {
-	same := func(*receiveRequest) {}
-	for _, c := range []struct {
-		name   string
-		before func(w *world)
-		change func(*receiveRequest)
-		code   int
-		words  string
-	}{
+// refusal is what a target must not take. The table in docs/CRASH.md is made from these.
+type refusal struct {
+	name   string
+	before func(w *world)
+	change func(*receiveRequest)
+	code   int
+	words  string
+}
+
+func heldBy(kind blockdev.HolderKind, detail string) func(*world) {
+	return func(w *world) { w.held = []blockdev.Holder{{Kind: kind, Detail: detail}} }
+}
+
+func same(*receiveRequest) {}
+
+func refusals() []refusal {
+	return []refusal{
 		{"wrong base", nil, func(r *receiveRequest) { r.Header.From.UUID = "another" }, failure.CodeRefused, "wrong base"},
 		{"older generation", nil, func(r *receiveRequest) { r.Header.To.Seq = r.Header.From.Seq }, failure.CodeRefused, "leads back"},
-		{"mounted", func(w *world) { w.held = []blockdev.Holder{{Kind: blockdev.HeldByMount, Detail: "/srv"}} }, same, failure.CodeRefused, "mounted on /srv"},
-		{"opened by device-mapper", func(w *world) { w.held = []blockdev.Holder{{Kind: blockdev.HeldByOpen, Detail: "1"}} }, same, failure.CodeRefused, "in use"},
+		{"mounted", heldBy(blockdev.HeldByMount, "/srv"), same, failure.CodeRefused, "mounted on /srv"},
+		{"used as swap", heldBy(blockdev.HeldBySwap, ""), same, failure.CodeRefused, "used as swap"},
+		{"another device above it", heldBy(blockdev.HeldByDevice, "vg-above"), same, failure.CodeRefused, "part of vg-above"},
+		{"opened by somebody (device-mapper counts)", heldBy(blockdev.HeldByOpen, "once"), same, failure.CodeRefused, "open once"},
+		{"held with O_EXCL", heldBy(blockdev.HeldExclusively, ""), same, failure.CodeRefused, "held exclusively"},
 		{"too small", nil, func(r *receiveRequest) { r.Header.VolumeSize, r.Header.To.Size = 64<<20, 64<<20 }, failure.CodeRefused, "too small"},
 		{"promoted", func(w *world) { w.ask(opPromote) }, same, failure.CodeRefused, "it is primary"},
-		{"held", func(w *world) { w.ask(opHold) }, same, failure.CodeRefused, "it is held"},
-		{"suspect", func(w *world) { w.written.Add(1) }, same, failure.CodeNeedFull, "were not ddsgo's"},
-		{"other volume", nil, func(r *receiveRequest) { r.Source = "lv-elsewhere" }, failure.CodeRefused, "holds a copy of"},
-		{"itself", nil, func(r *receiveRequest) { r.Source = "" }, failure.CodeCorrupt, "malformed request"},
+		{"held by an operator", func(w *world) { w.ask(opHold) }, same, failure.CodeRefused, "it is held"},
+		{"suspect: write counters moved", func(w *world) { w.written.Add(1) }, same, failure.CodeNeedFull, "were not ddsgo's"},
+		{"delta of another volume", nil, func(r *receiveRequest) { r.Source = "lv-elsewhere" }, failure.CodeRefused, "holds a copy of"},
+		{"a request that names no source", nil, func(r *receiveRequest) { r.Source = "" }, failure.CodeCorrupt, "malformed request"},
 		{"lower fence", func(w *world) { w.amend(func(d *state.Document) { d.Fence = 3 }) }, same, failure.CodeRefused, "promoted since"},
 		{"no room in the spool", nil, func(r *receiveRequest) { r.Need = 1 << 40 }, failure.CodeRefused, "no room"},
 		{"full copy over a good one", nil, func(r *receiveRequest) {
 			r.Mode, r.Header.Kind, r.Header.From, r.Header.SetBytes = modeFull, stream.KindFull, generation.Generation{}, r.Header.VolumeSize
 		}, failure.CodeRefused, "already holds a copy"},
-		{"unknown volume", nil, func(r *receiveRequest) { r.Device = "/dev/vg1/other" }, failure.CodeRefused, "cannot be used as a target"},
-	} {
+		{"a volume that is not there", nil, func(r *receiveRequest) { r.Device = "/dev/vg1/other" }, failure.CodeRefused, "cannot be used as a target"},
+		{"a volume outside the key's allow-list", func(w *world) { w.far = func(h *Host) { h.Allow = &Allow{Devices: []string{"/dev/vg1/other"}} } }, same, failure.CodeRefused, "may not reach the volume"},
+		{"a verb outside the key's allow-list", func(w *world) {
+			w.far = func(h *Host) { h.Allow = &Allow{Devices: []string{targetPath}, Verbs: []string{opProbe}} }
+		}, same, failure.CodeRefused, "may not receive"},
+	}
+}
+
+// TestRefusals asks a target to take what it must not: it says so with its exit code, its
+// reason and the next command, and not a byte is written.
+func TestRefusals(t *testing.T) {
+	for _, c := range refusals() {
 		t.Run(c.name, func(t *testing.T) {
 			w := copied(t)
 			require.NoError(t, w.announce(same), "the request without its flaw is taken")
 			w.must(doSync)
 			w.change()
+			content, at := w.content(w.dst, targetPath), w.claimed()
 			if c.before != nil {
 				c.before(w)
 			}
-			content, at, writes := w.content(w.dst, targetPath), w.claimed(), w.written.Load()
+			writes := w.written.Load()
 			w.refused(w.announce(c.change), c.code, c.words)
 			require.Equal(t, content, w.content(w.dst, targetPath), "written in spite of the refusal")
 			require.Equal(t, writes, w.written.Load())
@@ -136,33 +156,53 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func (w *world) refused(err error, code int, words string) {
-	w.t.Helper()
-	var f *failure.Error
-	require.ErrorAs(w.t, err, &f)
-	require.Equal(w.t, code, f.Code, "%v", err)
-	require.ErrorContains(w.t, err, words)
-	require.NotEmpty(w.t, f.Next, "the next command")
+// TestCountersOfAnotherBoot: counters restart at boot and prove nothing across it; within one boot
+// one write makes the copy suspect until it was verified.
+func TestCountersOfAnotherBoot(t *testing.T) {
+	w := copied(t)
+	w.written.Add(5)
+	w.boot++
+	w.must(doSync)
+	w.change()
+	w.written.Add(1)
+	w.refused(w.announce(same), failure.CodeNeedFull, "were not ddsgo's")
+	w.boot++ // it stays suspect, whatever happens
+	w.refused(w.announce(same), failure.CodeNeedFull, "were not ddsgo's")
+	_, err := w.verify(VerifyOptions{})
+	require.NoError(t, err)
+	w.must(doSync)
+	require.NoError(t, w.settled())
 }
 
-// TestRefusedSync: the same seen from the source. Nothing is written and no snapshot stays;
-// where the cause can go, the next sync succeeds.
-func TestRefusedSync(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		before func(w *world)
-		code   int
-		words  string
-		after  func(w *world) // nil: only a full copy helps
-	}{
-		{"mounted", func(w *world) { w.held = []blockdev.Holder{{Kind: blockdev.HeldByMount, Detail: "/srv"}} }, failure.CodeRefused, "mounted on /srv", func(w *world) { w.held = nil }},
-		{"promoted", func(w *world) { w.ask(opPromote) }, failure.CodeRefused, "primary", nil},
-		{"held", func(w *world) { w.ask(opHold) }, failure.CodeRefused, "held", func(w *world) { w.ask(opRelease) }},
-		{"suspect", func(w *world) { w.written.Add(1) }, failure.CodeNeedFull, "behind ddsgo's back", nil},
+// refusedSync is the same seen from the source. after mends the cause; nil: only a full copy or a
+// resync helps.
+type refusedSync struct {
+	name   string
+	before func(w *world)
+	code   int
+	words  string
+	after  func(w *world)
+}
+
+func refusedSyncs() []refusedSync {
+	return []refusedSync{
+		{"the target is mounted", heldBy(blockdev.HeldByMount, "/srv"), failure.CodeRefused, "mounted on /srv", func(w *world) { w.held = nil }},
+		{"the target was promoted", func(w *world) { w.ask(opPromote) }, failure.CodeRefused, "primary", nil},
+		{"the target is held", func(w *world) { w.ask(opHold) }, failure.CodeRefused, "held", func(w *world) { w.ask(opRelease) }},
+		{"the target is suspect", func(w *world) { w.written.Add(1) }, failure.CodeNeedFull, "behind ddsgo's back", nil},
 		{"no room in the spool", func(w *world) { w.spool = journaltest.New(100 << 10) }, failure.CodeRefused, "no room", func(w *world) { w.spool = journaltest.New(64 << 20) }},
-		{"overflowed tracker", func(w *world) { w.src.Overflow("/dev/vg0/" + w.tracker().Name) }, failure.CodeNeedFull, "overflowed", nil},
-		{"lost tracker", func(w *world) { w.remove(w.tracker()) }, failure.CodeNeedFull, "is gone", nil},
-	} {
+		{"the tracking snapshot overflowed", func(w *world) { w.src.Overflow("/dev/vg0/" + w.tracker().Name) }, failure.CodeNeedFull, "overflowed", nil},
+		{"the tracking snapshot is lost", func(w *world) { w.remove(w.tracker()) }, failure.CodeNeedFull, "is gone", nil},
+		{"the source is not the state's: another volume under its name", func(w *world) { w.srcID = state.LV("another-volume"); w.retag(w.src, sourcePath, nil) }, failure.CodeRefused, "a copy of another volume", nil},
+		{"the source's state is damaged", func(w *world) { w.srcFiles.spoil() }, failure.CodeRefused, "damaged", nil},
+		{"the source's state and its tags disagree", func(w *world) { w.retag(w.src, sourcePath, nil) }, failure.CodeRefused, "disagree", nil},
+	}
+}
+
+// TestRefusedSync: nothing is written and no snapshot stays; where the cause can go, the next sync
+// succeeds.
+func TestRefusedSync(t *testing.T) {
+	for _, c := range refusedSyncs() {
 		t.Run(c.name, func(t *testing.T) {
 			w := copied(t)
 			c.before(w)
@@ -191,4 +231,13 @@ func (w *world) tracker() lvm.LV {
 
 func (w *world) remove(v lvm.LV) {
 	require.NoError(w.t, (&lvm.LVM{Runner: w.src}).Remove(context.Background(), v))
+}
+
+func (w *world) refused(err error, code int, words string) {
+	w.t.Helper()
+	var f *failure.Error
+	require.ErrorAs(w.t, err, &f)
+	require.Equal(w.t, code, f.Code, "%v", err)
+	require.ErrorContains(w.t, err, words)
+	require.NotEmpty(w.t, f.Next, "the next command")
 }
