@@ -31,6 +31,19 @@ type Commander interface {
 	Commands(method string) ([]string, error)
 }
 
+// Focuser is implemented by drivers whose observations hold more for some verbs. Run and
+// Preview tell the goal before the first one.
+type Focuser interface {
+	Focus(g Goal)
+}
+
+// focus tells the driver what it will be asked for.
+func focus(d Driver, g Goal) {
+	if f, ok := As[Focuser](d); ok {
+		f.Focus(g)
+	}
+}
+
 // Shower is implemented by drivers that have more to tell than an observation: the
 // resource in the storage's own words.
 type Shower interface {

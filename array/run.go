@@ -56,6 +56,7 @@ func Run(ctx context.Context, d Driver, g Goal, o Options) (report.Summary, erro
 	g, err := resolve(o.Resource, r.caps, g)
 	r.goal = g
 	if err == nil {
+		focus(d, g)
 		err = r.run(ctx)
 	}
 	s := r.summary(ctx, err)

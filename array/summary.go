@@ -108,6 +108,7 @@ func Preview(ctx context.Context, d Driver, g Goal, o Options) (report.Plan, err
 	g, err := resolve(o.Resource, r.caps, g)
 	r.goal = g
 	if err == nil {
+		focus(d, g)
 		err = r.preview(ctx)
 	}
 	sum := r.summary(ctx, err)

@@ -52,6 +52,9 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]*$`)
 
 // cli is the command line of an act.
 func (a act) cli() (string, error) {
+	if line, ok, err := lifeCycleLine(a); ok {
+		return line, err
+	}
 	text, ok := templates[a.op]
 	if !ok {
 		return "", fmt.Errorf("%w: operation %q", ErrArgument, a.op)

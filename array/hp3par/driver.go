@@ -12,7 +12,9 @@ import (
 // Driver is one Remote Copy group.
 type Driver struct {
 	c      Config
-	shared bool // the first observation may use a listing made for another resource
+	shared bool        // the first observation may use a listing made for another resource
+	first  bool        // no observation was made yet
+	focus  *array.Goal // what observations are for; nil: status
 }
 
 var _ array.Driver = (*Driver)(nil)
@@ -22,9 +24,10 @@ type Config struct {
 	Name             string // of the resource, for messages
 	Mode             string // async or sync
 	Sites            [2]Site
-	MaxAge           time.Duration // sync_max_delay
-	ResumeAfterStart bool          // start at the home site resumes replication
-	Period           time.Duration // for create
+	MaxAge           time.Duration    // sync_max_delay
+	ResumeAfterStart bool             // start at the home site resumes replication
+	Period           time.Duration    // for create
+	Now              func() time.Time // nil: time.Now
 }
 
 // Site is one side of the group.
@@ -34,6 +37,7 @@ type Site struct {
 	Group   string
 	CPG     string
 	SnapCPG string
+	Hosts   []string // that shall see the volumes here; none: those that the peer exports to
 }
 
 // New returns the driver of a group. It talks to no array.
@@ -49,7 +53,13 @@ func New(c Config) (*Driver, error) {
 			return nil, fmt.Errorf("%w: sites.%s.group %q is no name of a group", ErrConfig, s.Name, s.Group)
 		}
 	}
-	return &Driver{c: c, shared: true}, nil
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Period != 0 && (c.Period < MinPeriod || c.Period > MaxPeriod) {
+		return nil, fmt.Errorf("%w: period %s is not between %s and %s seconds", ErrConfig, c.Period, "300", "31622400")
+	}
+	return &Driver{c: c, shared: true, first: true}, nil
 }
 
 // Warnings are settings that work but not as one may hope.
@@ -66,6 +76,7 @@ func (d *Driver) Capabilities() array.Capabilities {
 		Driver: "hp3par", Mode: d.c.Mode, Sites: []string{d.c.Sites[0].Name, d.c.Sites[1].Name}, MaxAge: d.c.MaxAge,
 		Verbs: []array.Verb{
 			array.Update, array.Break, array.Resume, array.Swap, array.Failover, array.Failback, array.Start, array.Revert, array.Delete,
+			array.Create, array.Add, array.Remove, array.VolumeCreate, array.VolumeDelete, array.VolumeAttach, array.VolumeDetach,
 		},
 	}
 }
@@ -90,6 +101,7 @@ func (d *Driver) Do(ctx context.Context, s array.Step) error {
 	for k, v := range s.Args {
 		with[k] = v
 	}
+	delete(with, argWhy)
 	d.shared = false
 	return typed(s.Site, d.site(s.Site).Array.do(ctx, act{op: s.Args["op"], group: s.Args["group"], with: with}))
 }
@@ -119,7 +131,7 @@ func (d *Driver) Commands(method string) ([]string, error) {
 	if err := sendsLines(method); err != nil {
 		return nil, err
 	}
-	out := []string{showGroups, showLinks}
+	out := []string{showGroups, showLinks, showExports}
 	for _, s := range d.c.Sites {
 		for _, op := range groupOps() {
 			line, err := act{op: op, group: s.Group}.cli()

@@ -17,6 +17,7 @@ type seen struct {
 	here  bool  // the group exists there
 	g     group
 	link  array.Link
+	facts *facts // nil: the verb needs none
 	asked time.Time
 }
 
@@ -28,7 +29,7 @@ func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 		wg.Go(func() { sides[i] = d.look(ctx, s) })
 	}
 	wg.Wait()
-	d.shared = false
+	d.shared, d.first = false, false
 	if ctx.Err() != nil {
 		return array.Observation{}, context.Cause(ctx)
 	}
@@ -37,7 +38,7 @@ func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 			return array.Observation{}, typed(s.site, s.err)
 		}
 	}
-	o := array.Observation{At: time.Now(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
+	o := array.Observation{At: d.c.Now(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
 	for _, s := range sides {
 		o.Sides = append(o.Sides, s.side())
 		o.Link = joinLink(o.Link, s)
@@ -64,6 +65,9 @@ func (d *Driver) look(ctx context.Context, s Site) seen {
 			out.link = array.LinkUp
 		}
 	}
+	if d.focus != nil && (lifeCycleOfVolumes(d.focus.Verb) || d.focus.Verb.ChangesDirection()) {
+		out.facts, out.err = d.readFacts(ctx, s, l)
+	}
 	return out
 }
 
@@ -88,10 +92,16 @@ func (s seen) side() array.Side {
 	out.Reachable = true
 	if !s.here {
 		out.Role, out.Writable = array.RoleNone, array.Unknown
+		if s.facts != nil {
+			out.Native = map[string]any{nativeFacts: s.facts}
+		}
 		return out
 	}
 	out.Native = map[string]any{
 		"group": s.g.name, "target": s.g.target, "role": string(s.g.role), "status": s.g.status, "mode": s.g.mode, "policies": s.g.policies,
+	}
+	if s.facts != nil {
+		out.Native[nativeFacts] = s.facts
 	}
 	switch {
 	case s.g.role.primary():

@@ -65,10 +65,24 @@ func steps(from string, s ...array.Step) (array.Plan, error) {
 	return p, nil
 }
 
-// Plan implements array.Driver.
+// Plan implements array.Driver. Verbs that may change the direction end with the list of what is
+// still to be exported.
 func (d *Driver) Plan(o array.Observation, g array.Goal) (array.Plan, error) {
 	v := view{o, d, g}
-	if g.Verb == array.Delete && v.absent() {
+	if lifeCycleOfVolumes(g.Verb) {
+		return v.lifeCycle()
+	}
+	p, err := v.planReplication()
+	if err == nil && p.Reached && g.Verb.ChangesDirection() {
+		p.Result = v.toExport()
+	}
+	return p, err
+}
+
+// planReplication plans a verb of replication, or delete.
+func (v view) planReplication() (array.Plan, error) {
+	o := v.Observation
+	if v.g.Verb == array.Delete && v.absent() {
 		return reached()
 	}
 	if err := v.usable(); err != nil {

@@ -223,7 +223,7 @@ func TestCommands(t *testing.T) {
 	d := newBench(t, "async", nil).driver(t)
 	got, err := d.Commands("proxy")
 	require.NoError(t, err)
-	want := []string{"showrcopy groups", "showrcopy links"}
+	want := []string{"showrcopy groups", "showrcopy links", "showvlun -t"}
 	for _, group := range []string{"MYRCG", "MYRCG.r12345"} {
 		want = append(want, "startrcopygroup "+group, "stoprcopygroup -f "+group, "stoprcopygroup -f -remote "+group, "syncrcopy -w "+group,
 			"setrcopygroup failover -f -waittask "+group, "setrcopygroup recover -f -waittask "+group, "setrcopygroup restore -f -waittask "+group,

@@ -2,6 +2,7 @@ package hp3par
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -158,6 +159,9 @@ type request struct {
 
 // requestOf translates an act.
 func requestOf(a act) (request, error) {
+	if r, ok, err := lifeCycleRequest(a); ok {
+		return r, err
+	}
 	path := "/remotecopygroups/" + url.PathEscape(a.group)
 	put := func(n int) request { return request{http.MethodPut, path, map[string]any{"action": n}, nil} }
 	post := func(n int, until func(group) bool, more ...string) request {
@@ -204,6 +208,10 @@ func (w *webServices) text(a act) (string, error) {
 	}
 	if r.body == nil {
 		return r.method + " /api/v1" + r.path, nil
+	}
+	if r.body["action"] == nil {
+		body, err := json.Marshal(r.body)
+		return fmt.Sprintf("%s /api/v1%s %s", r.method, r.path, body), err
 	}
 	return fmt.Sprintf("%s /api/v1%s action=%v", r.method, r.path, r.body["action"]), nil
 }

@@ -14,8 +14,9 @@ func volumeCommands() map[string]command {
 	return map[string]command{
 		"showvv": {flags: flagSet("-p -d", "-showcols", "-type", "-prov", "-copyof", "-rcopygroup", "-cpg"), max: -1,
 			syntax: "showvv [-showcols col,...] [-p [-type base|vcopy] [-prov p] [-copyof vv] [-rcopygroup g] [-cpg c]] [vv...]", run: showVolumes},
+		"setvv": {writes: true, flags: flagSet("-f", "-comment"), min: 1, max: -1, syntax: "setvv [-f] -comment c vv...", run: setVolumeCommand},
 		"createvv": {writes: true, flags: flagSet("-tpvv -tdvv -dedup -compr", "-snp_cpg", "-comment"), min: 3, max: 3,
-			syntax: "createvv [-tpvv|-tdvv] [-snp_cpg cpg] [-comment c] cpg vv size[m|g|t]", run: createVolumeCommand},
+			syntax: "createvv [-tpvv|-tdvv] [-compr] [-snp_cpg cpg] [-comment c] cpg vv size[m|g|t]", run: createVolumeCommand},
 		"removevv":  {writes: true, flags: flagSet("-f -snaponly"), min: 1, max: -1, syntax: "removevv [-f] vv...", run: removeVolumeCommand},
 		"growvv":    {writes: true, flags: flagSet("-f"), min: 2, max: 2, syntax: "growvv [-f] vv size[m|g|t]", run: growVolumeCommand},
 		"createsv":  {writes: true, flags: flagSet("-ro", "-exp"), min: 2, max: 2, syntax: "createsv [-ro] [-exp time] snapshot vv", run: createSnapshotCommand},
@@ -58,10 +59,21 @@ func (c *cli) volumeColumn(name string, v *volume) (string, bool) {
 		"Id": strconv.Itoa(v.id), "Name": v.name, "Prov": v.prov, "Type": kind, "CopyOf": dashes(v.copyOf), "BsId": strconv.Itoa(base),
 		"Rd": access, "State": state, "Detailed_State": state, "VV_WWN": v.wwn, "CreationTime": created, "ExpirationTime": expires,
 		"Tot_Rsvd_MB": mb, "VSize_MB": mb, "Adm": "0", "Snp": "0", "Usr": mb, "VSize": mb, "UsrCPG": dashes(v.userCPG),
-		"SnpCPG": dashes(v.snapCPG), "RcopyGroup": group, "RcopyStatus": groupStatus, "Comment": dashes(v.comment), "Domain": "-",
+		"SnpCPG": dashes(v.snapCPG), "RcopyGroup": group, "RcopyStatus": groupStatus, "Comment": dashes(v.comment), "Domain": "-", "Compr": yesOrNA(v),
 	}
 	text, ok := columns[name]
 	return text, ok
+}
+
+// yesOrNA is the column Compr: full volumes cannot be compressed.
+func yesOrNA(v *volume) string {
+	switch {
+	case v.prov == "full":
+		return "NA"
+	case v.compress:
+		return "Yes"
+	}
+	return "No"
 }
 
 func dashes(s string) string {
@@ -177,9 +189,31 @@ func createVolumeCommand(_ context.Context, c *cli, in input) error {
 	if in.has("-tdvv") || in.has("-dedup") {
 		s.prov = "tdvv"
 	}
+	s.compress = in.has("-compr")
 	return c.locked(func() *opError {
 		_, err := c.m.createVolume(c.a, s)
 		return err
+	})
+}
+
+// setVolumeCommand changes the comment; an empty one removes it. All names are checked first.
+func setVolumeCommand(_ context.Context, c *cli, in input) error {
+	if !in.has("-comment") {
+		return fmt.Errorf("%w: setvv: Invalid: an option must be given", errSyntax)
+	}
+	if len(in.flags["-comment"]) > maxComment {
+		return fmt.Errorf("Invalid comment: more than %d characters", maxComment)
+	}
+	return c.locked(func() *opError {
+		for _, name := range in.pos {
+			if c.a.volumes[name] == nil {
+				return errVolumeMissing(name)
+			}
+		}
+		for _, name := range in.pos {
+			c.a.volumes[name].comment = in.flags["-comment"]
+		}
+		return nil
 	})
 }
 

@@ -50,6 +50,8 @@
 //	http_503            WSAPI answers 503
 //	too_many_cli        ssh: "Too many local CLI connections.", exit status 1
 //	drop_reply          the command is carried out, then the connection is cut
+//	refuse TEXT         the command is not carried out, the array answers TEXT; match holds
+//	                    for the command line, or METHOD PATH BODY
 //	expire_session      the WSAPI session of the request is forgotten first
 //	task_seconds N      duration of a task or cycle ("failover G", "sync G", ...)
 //	task_fail           that task or cycle fails

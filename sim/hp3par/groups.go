@@ -204,7 +204,7 @@ func (m *machine) secondaryVolume(g *group, v *volume, in admission) (*volume, *
 			return nil, refuse(9018, 403, "No CPG has been defined for group %s on target %s", g.name, peer.array.name)
 		}
 		return m.createVolume(peer.array, volumeSpec{
-			name: in.secondary, cpg: peer.userCPG, snapCPG: peer.snapCPG, size: v.size, prov: v.prov, wwn: v.wwn,
+			name: in.secondary, cpg: peer.userCPG, snapCPG: peer.snapCPG, size: v.size, prov: v.prov, wwn: v.wwn, compress: v.compress,
 		})
 	}
 	switch {

@@ -39,7 +39,7 @@ type machine struct {
 var faultKinds = map[string]control.ValueType{
 	"link_down": control.Bool, "array_down": control.Bool, "mgmt_down": control.Bool,
 	"slow_ms": control.Number, "http_503": control.Bool, "too_many_cli": control.Any,
-	"drop_reply": control.Bool, "expire_session": control.Bool,
+	"drop_reply": control.Bool, "refuse": control.Text, "expire_session": control.Bool,
 	"task_seconds": control.Number, "task_fail": control.Bool, "autonomous_restart": control.Bool,
 	"exit_zero": control.Bool, "header_rows": control.Bool,
 	"clock_offset_s": control.Number, "timezone": control.Text,

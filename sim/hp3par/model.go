@@ -153,6 +153,7 @@ type volume struct {
 	copyOf   string
 	readOnly bool
 	comment  string
+	compress bool
 	created  time.Time
 	expires  time.Time
 	data     content

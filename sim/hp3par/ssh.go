@@ -208,7 +208,12 @@ func (s *sshServer) newCLI(ctx context.Context, conn *ssh.ServerConn, out io.Wri
 		if drop {
 			c.out = io.Discard
 		}
-		rc := run()
+		rc := 1
+		if f, ok := s.m.faults.Take(name, "refuse", statement); ok {
+			c.printf("Error: %s\n", f.Text())
+		} else {
+			rc = run()
+		}
 		s.journal.End(seq, rc)
 		if drop {
 			_ = conn.Close()

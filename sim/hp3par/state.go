@@ -52,14 +52,16 @@ type StateMember struct {
 
 // StateVolume is one volume.
 type StateVolume struct {
-	ID     int    `json:"id"`
-	Name   string `json:"name"`
-	WWN    string `json:"wwn"`
-	Size   int64  `json:"size"`
-	Prov   string `json:"prov"`
-	CopyOf string `json:"copy_of"`
-	Group  string `json:"group"`
-	File   string `json:"file,omitempty"` // with --files
+	ID         int    `json:"id"`
+	Name       string `json:"name"`
+	WWN        string `json:"wwn"`
+	Size       int64  `json:"size"`
+	Prov       string `json:"prov"`
+	CopyOf     string `json:"copy_of"`
+	Group      string `json:"group"`
+	Comment    string `json:"comment"`
+	Compressed bool   `json:"compressed"`
+	File       string `json:"file,omitempty"` // with --files
 }
 
 // StateVLUN is one export.
@@ -107,7 +109,7 @@ func (m *machine) arrayState(a *array) StateArray {
 		x.Groups = append(x.Groups, groupState(g))
 	}
 	for _, v := range sortedVolumes(a) {
-		y := StateVolume{ID: v.id, Name: v.name, WWN: v.wwn, Size: v.size, Prov: v.prov, CopyOf: v.copyOf}
+		y := StateVolume{ID: v.id, Name: v.name, WWN: v.wwn, Size: v.size, Prov: v.prov, CopyOf: v.copyOf, Comment: v.comment, Compressed: v.compress}
 		if v.group != nil {
 			y.Group = v.group.name
 		}

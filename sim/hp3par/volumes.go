@@ -12,11 +12,13 @@ const (
 	maxVolume  = 16777216 * mib
 	maxLUN     = 16383
 	maxVolumes = 65536
+	maxComment = 511
 )
 
 type volumeSpec struct {
 	name, cpg, snapCPG, prov, wwn, comment string
 	size                                   int64
+	compress                               bool
 }
 
 func (m *machine) createVolume(a *array, s volumeSpec) (*volume, *opError) {
@@ -31,6 +33,8 @@ func (m *machine) createVolume(a *array, s volumeSpec) (*volume, *opError) {
 		return nil, errCPGMissing(s.cpg)
 	case s.snapCPG != "" && a.cpg(s.snapCPG) == nil:
 		return nil, errCPGMissing(s.snapCPG)
+	case s.compress && s.prov != "tpvv" && s.prov != "tdvv":
+		return nil, errInput("compression", "invalid input: compression needs a thin volume")
 	case s.size < minVolume:
 		return nil, &opError{code: 115, http: 400, desc: "invalid input: below range (at least 256 MiB)", ref: "sizeMiB"}
 	case s.size > maxVolume:
@@ -45,7 +49,7 @@ func (m *machine) createVolume(a *array, s volumeSpec) (*volume, *opError) {
 	a.nextVV++
 	v := &volume{
 		id: a.nextVV, name: s.name, size: s.size, userCPG: s.cpg, snapCPG: s.snapCPG, prov: s.prov, wwn: s.wwn,
-		comment: s.comment, created: m.now, data: data,
+		comment: s.comment, compress: s.compress, created: m.now, data: data,
 	}
 	if v.prov == "" {
 		v.prov = "full"

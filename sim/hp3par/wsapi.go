@@ -89,7 +89,11 @@ func (s *wsapi) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refused := errInput("", "%v", err)
 	if err == nil {
 		_, drop := s.m.faults.Take(a.name, "drop_reply", subject)
-		out, refused = s.dispatch(r, a, subject, body)
+		if f, ok := s.m.faults.Take(a.name, "refuse", subject+" "+string(body)); ok {
+			refused = refuse(9096, http.StatusForbidden, "%s", f.Text())
+		} else {
+			out, refused = s.dispatch(r, a, subject, body)
+		}
 		if drop {
 			s.journal.End(seq, statusOf(out, refused))
 			panic(http.ErrAbortHandler) // net/http cuts the connection, silently

@@ -18,6 +18,9 @@ func (c *call) volumeObject(v *volume) object {
 	if v.snapCPG != "" {
 		o["snapCPG"] = v.snapCPG
 	}
+	if v.compress {
+		o["compressionState"] = 1
+	}
 	if v.comment != "" {
 		o["comment"] = v.comment
 	}
@@ -87,6 +90,7 @@ func postVolume(c *call) (reply, *opError) {
 	if in.TDVV || in.Reduce {
 		s.prov = "tdvv"
 	}
+	s.compress = in.Compression != nil && *in.Compression
 	_, err := c.m.createVolume(c.a, s)
 	return located("volumes", in.Name, err)
 }
