@@ -22,6 +22,9 @@ const applyTries = 2
 // needs no source and reads nothing from the volume. A journal that does not lead from
 // what the volume holds is dropped unread.
 func (t *target) rollForward(ctx context.Context, progress func(engine.Progress)) error {
+	if err := t.settleGuard(ctx, progress); err != nil {
+		return err
+	}
 	tx, err := t.jdir.Pending()
 	switch {
 	case errors.Is(err, journal.ErrNotFound):

@@ -56,6 +56,7 @@ func scenarios() []scenario {
 		{"recovery: half applied journal", false, func(w *world) { copied(w); w.halfApplied(); w.change() }, once(doSync), doSync},
 		{"fold, then sync", false, copied, once(doFoldSync), doSync},
 		{"fold of a cut sync, then sync", true, func(w *world) { copied(w); w.interrupted(doSync, 6); w.change() }, once(doFoldSync), doFoldSync},
+		{"sync, protect: snapshot", false, func(w *world) { w.guard = true; copied(w) }, once(doSync), doSync},
 		{"sync, sub-chunk", false, func(w *world) { w.chunk = largeChunk; copied(w); w.sprinkle(40) }, once(doSync), doSync},
 		{"sub-chunk resend after a cut", false, func(w *world) { w.chunk = largeChunk; copied(w); w.interrupted(doSync, 4); w.change() }, once(doSync), doSync},
 		{"two syncs in a row", false, copied, func(w *world, e *ends) error {
@@ -220,7 +221,7 @@ func lengths(t *testing.T, s scenario) map[string]map[layer]int {
 func (s scenario) world(t *testing.T, dir string) *world {
 	w := newWorld(t, dir)
 	w.initial = w.copyNow()
-	w.leg = func(l *Leg) { l.Direct, l.ChunkSize = s.direct, w.chunk }
+	w.leg = func(l *Leg) { l.Direct, l.ChunkSize, l.Guard = s.direct, w.chunk, w.guard }
 	s.prepare(w)
 	return w
 }

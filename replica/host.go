@@ -39,6 +39,9 @@ type Host struct {
 	// SpoolDir is where incoming deltas are kept until they are applied; empty: in the
 	// state directory.
 	SpoolDir string
+	// SpoolQuota bounds what a volume's incoming delta, journal and undo deltas may take
+	// together, in bytes; 0: what the file system has.
+	SpoolQuota int64
 	// Checkpoint is how many bytes of a full or direct copy lie between two fsyncs;
 	// 0: DefaultCheckpoint.
 	Checkpoint int64

@@ -27,6 +27,8 @@ type Leg struct {
 	Codec           engine.Codec
 	Direct          bool          // write the target without a journal
 	ChunkSize       int64         // of new snapshots; 0: LVM's default
+	Guard           bool          // write the target under a snapshot instead of from a journal
+	History         int           // undo deltas that the target keeps
 	SubChunk        SubChunk      // zero: auto
 	ProgressTimeout time.Duration // 0: DefaultProgressTimeout
 	MaxDelay        time.Duration // 0: DefaultMaxDelay

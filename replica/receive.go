@@ -49,10 +49,13 @@ func (h *Host) receive(ctx context.Context, req *session.Request) error {
 	if err := t.admitSize(in); err != nil {
 		return err
 	}
-	if in.Mode != modeDirect && in.Mode != modeFull {
-		return t.receiveJournalled(ctx, req, in)
+	switch in.Mode {
+	case modeDirect, modeFull:
+		return t.receiveDirect(ctx, req, in)
+	case modeSnapshot:
+		return t.receiveGuarded(ctx, req, in)
 	}
-	return t.receiveDirect(ctx, req, in)
+	return t.receiveJournalled(ctx, req, in)
 }
 
 // validate refuses what no source of this version sends.
@@ -60,7 +63,7 @@ func (in *receiveRequest) validate() error {
 	in.Header.Version, in.Header.Checksum = stream.Version, stream.ChecksumXXH64SHA256
 	full := in.Mode == modeFull
 	switch {
-	case in.Mode != modeJournal && in.Mode != modeDirect && in.Mode != modeRepair && in.Mode != modeResync && in.Mode != modeWhole && !full:
+	case in.Mode != modeJournal && in.Mode != modeDirect && in.Mode != modeRepair && in.Mode != modeResync && in.Mode != modeWhole && in.Mode != modeSnapshot && !full:
 		return fmt.Errorf("unknown mode %q", in.Mode)
 	case in.Device == "" || in.Source == "":
 		return errors.New("no device or no source")
@@ -181,7 +184,7 @@ func spaceRefusal(device string, err error) error {
 	if !errors.As(err, &space) {
 		return err
 	}
-	return failure.With(failure.CodeRefused, device, "no room to verify the delta before it is written", "free space in "+space.Dir+", or set direct: true for this resource (no rollback if it is cut)", err)
+	return failure.With(failure.CodeRefused, device, "no room to verify the delta before it is written", "free space in "+space.Dir+", or set protect: snapshot for this resource, or direct: true (no rollback if it is cut)", err)
 }
 
 // partial is the verified prefix of an earlier try of this very delta.
@@ -220,7 +223,9 @@ func sameDelta(announced stream.Header) func(stream.Header) error {
 // The target is marked inconsistent first, and clean last.
 func (t *target) receiveDirect(ctx context.Context, req *session.Request, in receiveRequest) error {
 	opt := engine.MergeOptions{Check: sameDelta(in.Header), Progress: relay(req), CheckpointEvery: t.h.checkpoint()}
-	opt.Checkpoint = func(c stream.Cursor) error { return t.saveCursor(ctx, in.Header, c) }
+	if in.Mode != modeSnapshot { // which is written back, not resumed
+		opt.Checkpoint = func(c stream.Cursor) error { return t.saveCursor(ctx, in.Header, c) }
+	}
 	if c, ok := t.loadCursor(in.Header); ok {
 		head := in.Header
 		head.First = 0

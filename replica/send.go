@@ -15,6 +15,7 @@ import (
 	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/journal"
 	"github.com/ddsgo/ddsgo/lvm"
+	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream"
 )
 
@@ -32,7 +33,12 @@ func (s *source) sendDelta(ctx context.Context, d Decision, rep *report.Sync) er
 	defer func() { _ = set.Close() }() // read only
 	h := stream.Header{Kind: stream.KindDelta, ChunkSize: uint32(set.ChunkSize), From: d.From, SetBytes: set.Bytes, SetID: set.ID}
 	p := parcel{mode: modeJournal, extents: set.Extents}
-	if s.leg.Direct {
+	switch {
+	case s.leg.Direct:
+		p.mode = modeDirect
+	case s.leg.Guard && state.Kind(s.far.Condition) == state.KindClean:
+		p.mode = modeSnapshot
+	case s.leg.Guard: // half written: there is no point in time to protect
 		p.mode = modeDirect
 	}
 	if p.old = s.openOld(ctx, d, set); p.old != nil {

@@ -131,7 +131,7 @@ func (s *source) exceptionTable(ctx context.Context, tracker lvm.LV) (*cow.Table
 	}
 	var table *cow.Table
 	err = s.watched(ctx, false, func(ctx context.Context) (err error) {
-		table, err = s.readExceptions(ctx, dev, tracker, before)
+		table, err = readExceptions(ctx, dev, tracker, before)
 		return err
 	}, tracker)
 	// An open exception store makes lvremove half-remove the snapshot: close it first of all.
@@ -148,7 +148,7 @@ func (s *source) exceptionTable(ctx context.Context, tracker lvm.LV) (*cow.Table
 	return table, nil
 }
 
-func (s *source) readExceptions(ctx context.Context, dev blockdev.Device, tracker lvm.LV, before lvm.SnapshotStatus) (*cow.Table, error) {
+func readExceptions(ctx context.Context, dev blockdev.Device, tracker lvm.LV, before lvm.SnapshotStatus) (*cow.Table, error) {
 	h, err := cow.ReadHeader(dev, dev.Size())
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (s *source) pristineTracker(ctx context.Context, d Decision, set *delta) (l
 		return lv, "the chunks are as small as what would be compared"
 	case set.ChunkSize%engine.DiffGrain != 0:
 		return lv, "the set is not made of chunks"
-	case s.leg.Direct || !s.far.Bases:
+	case s.leg.Direct || s.leg.Guard || !s.far.Bases:
 		return lv, "the target does not check base digests"
 	case set.Union || t == nil || !t.Generation.Same(d.From) || t.UUID != d.From.UUID:
 		return lv, "the base is not what the tracking snapshot froze"

@@ -132,8 +132,11 @@ func (t *target) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.jdir, err = journal.Open(t.h.Journal, dir)
-	return err
+	if t.jdir, err = journal.Open(t.h.Journal, dir); err != nil {
+		return err
+	}
+	t.jdir.Limit(t.h.SpoolQuota)
+	return nil
 }
 
 // spoolDir is the journal's directory: below the configured one, else in the state directory.

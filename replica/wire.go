@@ -62,6 +62,8 @@ const (
 	modeJournal mode = "journal"
 	modeDirect  mode = "direct"
 	modeFull    mode = "full"
+	// modeSnapshot writes while it receives, like direct, under a snapshot: see guard.go.
+	modeSnapshot mode = "snapshot"
 	// modeWhole: chunks that did not match the base of a sub-chunk delta, see bases.go.
 	modeWhole mode = "whole"
 )

@@ -56,6 +56,7 @@ type world struct {
 	rng          *rand.Rand // of the workload
 	boot         int
 	chunk        int64 // of snapshots; 0: LVM's default
+	guard        bool  // protect: snapshot
 	srcBoot      int
 	base         string            // UUID of a generation that a scenario remembers
 	srcWrites    map[string]uint64 // by snapshot of the source

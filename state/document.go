@@ -40,6 +40,8 @@ type Document struct {
 
 	Source   *SourceIdentity `json:"source,omitempty"`   // target side: whose copy this is
 	Counters *Counters       `json:"counters,omitempty"` // target side: after the last apply
+	// Guard is a snapshot of the target under which it is, or was, written. nil: there is none.
+	Guard *Guard `json:"guard,omitempty"`
 
 	Tracking *Tracking      `json:"tracking,omitempty"` // source side
 	Legs     map[string]Leg `json:"legs,omitempty"`     // source side: by LegName
@@ -73,6 +75,12 @@ type Counters struct {
 	Discards uint64    `json:"discards"`
 	Flushes  uint64    `json:"flushes"`
 	Taken    time.Time `json:"taken"`
+}
+
+// Guard names a snapshot that a target is written under, so that it can be written back.
+type Guard struct {
+	Run  string `json:"run"`  // value of its tag ddsgo.run
+	UUID string `json:"uuid"` // empty: it is about to be made
 }
 
 // Tracking is the snapshot whose COW records what changed since Generation.
@@ -154,6 +162,9 @@ func (d *Document) Validate() error {
 func (d *Document) validateTexts() error {
 	texts := []string{d.Device, d.Resource, d.Condition.Reason, d.Doubt}
 	gens := []generation.Generation{d.Generation, d.Condition.At, d.Condition.To}
+	if g := d.Guard; g != nil {
+		texts = append(texts, g.Run, g.UUID)
+	}
 	if s := d.Source; s != nil {
 		texts = append(texts, s.ID, s.Host, s.Name)
 	}
@@ -188,6 +199,7 @@ func (d *Document) clone() *Document {
 	c.Base = ptrCopy(d.Base)
 	c.Source = ptrCopy(d.Source)
 	c.Counters = ptrCopy(d.Counters)
+	c.Guard = ptrCopy(d.Guard)
 	c.Tracking = ptrCopy(d.Tracking)
 	c.Operation = ptrCopy(d.Operation)
 	c.Verified = ptrCopy(d.Verified)
