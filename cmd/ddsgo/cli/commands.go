@@ -10,6 +10,8 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newUpdateCommand(g, s),
 		newVerifyCommand(g, s),
 		newResyncCommand(g, s),
+		newFoldCommand(g, s),
+		newWatchCommand(g, s),
 		newBreakCommand(g, s),
 		newResumeCommand(g, s),
 		newRollbackCommand(g, s),
