@@ -166,6 +166,18 @@ func (l *realLab) Foreign(ctx context.Context, verb string) error {
 	return nil
 }
 
+// LifeCycle: the image is made by ddsgo, so delete may remove it as well.
+func (l *realLab) LifeCycle() arraytest.LifeCycle {
+	return arraytest.LifeCycle{
+		Create: conformanceCreate(),
+		Delete: array.Goal{Verb: array.Delete, Params: map[string]string{rbd.ParamDeletePeerCopy: "yes", rbd.ParamDeleteImage: "yes"}},
+	}
+}
+
+func conformanceCreate() array.Goal {
+	return array.Goal{Verb: array.Create, Params: map[string]string{rbd.ParamSize: fmt.Sprintf("%dM", conformanceMiB)}}
+}
+
 func (l *realLab) Sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -202,8 +214,7 @@ func TestConformanceOnRealClusters(t *testing.T) {
 	require.NoError(t, lab.StartMirrors())
 	eachMode(t, func(t *testing.T, mode string) {
 		p := newPair(t, lab, "conf-"+mode, mode, func(c *rbd.Config) { c.CommitAge = conformanceAge })
-		p.makeImage(conformanceMiB)
-		p.must(array.Goal{Verb: array.Setup})
+		p.must(conformanceCreate())
 		p.must(array.Goal{Verb: array.Update})
 		l := &realLab{p: p, down: map[string]bool{}, config: p.config}
 		l.config.Name = "NAME"

@@ -122,6 +122,8 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 		if err := c.sweep(ctx, freshIn(stepKind(s.ID), argv)); err != nil {
 			return err
 		}
+	case stepRemove: // the peer's rbd-mirror lets go of the image some seconds after the end of mirroring
+		return d.untilAccepted(ctx, settleTime, func() error { _, err := c.call(ctx, argv...); return err }, ErrBusy)
 	case stepKeepDone:
 		return d.nameKept(ctx, c, argv)
 	case stepFlatten:

@@ -276,8 +276,13 @@ func (pl *planner) remove() error {
 		return array.Refuse("R3", "ddsgo array delete "+name+" --delete-peer-copy",
 			"ending the mirroring of %s makes Ceph delete the image at %s at once", img, pl.name(1-prim))
 	}
+	if err := pl.otherRead(1 - prim); err != nil {
+		return err
+	}
 	pl.Authoritative = pl.name(prim)
-	pl.warn("the image at %s is deleted, with %d snapshots", pl.name(1-prim), pl.p.facts[1-prim].UserSnaps)
+	if pl.p.reachable(1 - prim) {
+		pl.warn("the image at %s is deleted, with %d snapshots", pl.name(1-prim), pl.p.facts[1-prim].UserSnaps)
+	}
 	for _, s := range f.Schedules {
 		pl.add(pl.scheduleStep(prim, stepUnschedule, "remove", s))
 	}
@@ -286,10 +291,29 @@ func (pl *planner) remove() error {
 	return nil
 }
 
-// removeLeft continues after mirroring has ended: features, notes, and on request the image.
+// otherRead refuses while a side is silent: what is there would be deleted unseen, or stay. With --force
+// that is somebody's decision.
+func (pl *planner) otherRead(i int) error {
+	s := pl.p.o.Sides[i]
+	switch {
+	case s.Reachable:
+	case !pl.g.Force:
+		return &array.Error{Kind: array.KindUnreachable, Site: s.Site, Reason: "what is there is not known: " + s.Error,
+			Next: "ddsgo array delete " + pl.d.cfg.Name + " --delete-peer-copy --force"}
+	default:
+		pl.warn("%s was not read: its copy stays until its rbd-mirror learns that the mirroring has ended", s.Site)
+	}
+	return nil
+}
+
+// removeLeft continues after mirroring has ended: features, notes, on request the image; then rbd-mirror
+// of the other side deletes its copy.
 func (pl *planner) removeLeft() error {
 	for i := range pl.d.cfg.Sites {
 		f := pl.p.facts[i]
+		if err := pl.otherRead(i); err != nil {
+			return err
+		}
 		if !pl.p.reachable(i) || !f.Exists || f.Mirrored {
 			continue
 		}
@@ -299,8 +323,14 @@ func (pl *planner) removeLeft() error {
 		}
 	}
 	for i := range pl.d.cfg.Sites {
-		if pl.p.facts[i].Mirrored {
+		f, other := pl.p.facts[i], pl.p.facts[1-i]
+		switch {
+		case !f.Mirrored:
+		case other.Mirrored || !pl.p.reachable(1-i) || pl.g.Params[ParamDeletePeerCopy] != "yes":
 			return array.Refuse("", "ddsgo status "+pl.d.cfg.Name, "%s: the image is mirrored, but no side is primary", pl.name(i))
+		default:
+			pl.wait("rbd-mirror at %s to delete its copy, which is mirrored from nothing now (%s)", pl.name(i), f.describe())
+			return nil
 		}
 	}
 	pl.Reached = true

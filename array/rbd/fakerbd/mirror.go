@@ -123,9 +123,6 @@ func (w *World) cmdDisable(t target, _ []string) (string, *failed) {
 		return "", fail(22, "")
 	}
 	i.mirrored, i.primary, i.mode, i.global, i.snaps, i.lineage = false, false, "", "", nil, 0
-	if t.peer != nil && t.peer.mirrored { // gone within two seconds, and not into the trash
-		delete(t.far.images, t.name)
-	}
 	return "Mirroring disabled\n", nil
 }
 

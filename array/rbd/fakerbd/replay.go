@@ -39,7 +39,9 @@ func (w *World) mirrorPool(c, peer *cluster, poolName string, p *pool) {
 		for name, i := range p.images { // the primary's image is gone or no longer mirrored: so is this one
 			src := far.images[name]
 			if i.mirrored && !i.primary && !i.demoted && (src == nil || !src.mirrored) && i.lineage != 0 && !w.lost(far, name) {
-				delete(p.images, name)
+				if i.orphan++; i.orphan > orphanTicks { // gone within two seconds, and not into the trash
+					delete(p.images, name)
+				}
 			}
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	firstCopyTicks = 12
 	replayTicks    = 4
 	statusTicks    = 20
+	orphanTicks    = 30
 )
 
 // World is two clusters and the daemons between them. Its methods may be called concurrently.
@@ -79,6 +80,7 @@ type image struct {
 	snaps         []snap
 	firstCopyLeft int // ticks until the first copy is complete
 	replayLeft    int
+	orphan        int  // ticks since the primary's image is no longer mirrored
 	stopped       bool // by the admin socket
 	resyncing     bool
 	broken        int // promoted by force, but not writable for so many ticks
