@@ -31,6 +31,12 @@ type Commander interface {
 	Commands(method string) ([]string, error)
 }
 
+// VolumeCommander is implemented by drivers whose verbs on one volume send commands that
+// Commander cannot list: they hold its name.
+type VolumeCommander interface {
+	VolumeCommands(method string, g Goal) ([]string, error)
+}
+
 // Focuser is implemented by drivers whose observations hold more for some verbs. Run and
 // Preview tell the goal before the first one.
 type Focuser interface {

@@ -343,6 +343,9 @@ func (r *RBD) validate(p *ast.MappingValueNode) List {
 	if len(r.Schedules) > 0 && r.Mode == "journal" {
 		c.fail([]string{"schedules"}, "schedules is for mode snapshot")
 	}
+	if r.Period != 0 && (r.Period.D() < 300*time.Second || r.Period.D() > 31622400*time.Second) {
+		c.fail([]string{"period"}, "period %s is not between 300 and 31622400 seconds", r.Period)
+	}
 	c.pair(r.Sites.Names())
 	for _, s := range r.Sites {
 		if s.Of.Cluster == "" && s.Of.Conf == "" {

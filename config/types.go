@@ -205,6 +205,9 @@ type HP3PARSite struct {
 	Group   string `yaml:"group"` // the group's name on this array
 	CPG     string `yaml:"cpg,omitempty"`
 	SnapCPG string `yaml:"snap_cpg,omitempty"`
+	// Hosts shall see the volumes when this side is primary: after a failover they are told of, even
+	// where the other array cannot be asked. Default: those that the other array exports to.
+	Hosts []string `yaml:"hosts,omitempty"`
 }
 
 // RBD is one or more mirrored images.

@@ -449,3 +449,32 @@ func TestExistingCopyNeedsDiscard(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, b.holdings(), "hp3par2.opensvc.com volume Vol ")
 }
+
+// What a proxy's administrator is given for the verbs on a volume is all that they send.
+func TestVolumeCommands(t *testing.T) {
+	for _, c := range lifeGoals() {
+		t.Run(c.name, func(t *testing.T) {
+			b, _ := c.bench(t, "ssh")
+			setup := len(b.sim.Journal().Since(0))
+			g := c.goal
+			g.Params = map[string]string{"size": "1G"}
+			if c.goal.Verb == array.VolumeAttach {
+				g.Params = map[string]string{"host": "node2", "lun": "0"}
+			}
+			allowed, err := c.open(b, t).VolumeCommands("proxy", g)
+			require.NoError(t, err)
+			_, err = b.pursue(t, c.open(b, t), c.goal, array.Options{})
+			require.NoError(t, err)
+			for _, e := range b.sim.Journal().Since(0)[setup:] {
+				command := strings.TrimSuffix(e.Command, " -csvtable -nohdtot")
+				if strings.HasPrefix(command, "removevlun") {
+					continue // the other host's, which the array chose
+				}
+				require.Contains(t, allowed, command)
+			}
+		})
+	}
+	b := newLifeBench(t, "ssh", nil)
+	_, err := b.svc1(t).VolumeCommands("wsapi", array.Goal{Volume: "Vol"})
+	require.Error(t, err)
+}

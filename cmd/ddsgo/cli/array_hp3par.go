@@ -95,7 +95,7 @@ func openHP3PAR(_ context.Context, env environment, r config.Resource) (array.Dr
 		if err != nil {
 			return nil, err
 		}
-		cfg.Sites[i] = hp3par.Site{Name: s.Name, Array: a, Group: s.Of.Group, CPG: s.Of.CPG, SnapCPG: s.Of.SnapCPG}
+		cfg.Sites[i] = hp3par.Site{Name: s.Name, Array: a, Group: s.Of.Group, CPG: s.Of.CPG, SnapCPG: s.Of.SnapCPG, Hosts: s.Of.Hosts}
 	}
 	d, err := hp3par.New(cfg)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ddsgo/ddsgo/array"
+	"github.com/ddsgo/ddsgo/array/hp3par"
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/internal/failure"
 )
@@ -21,6 +22,8 @@ type lifeCycleOptions struct {
 	cloneOf        string
 	flatten        bool
 	deletePeerCopy bool
+
+	conflictDelay string
 }
 
 // volumeUse says whether a verb takes a VOLUME.
@@ -38,11 +41,13 @@ func newLifeCycleCommands(g *globals, s streams) []*cobra.Command {
 			`  ddsgo array setup img -n`),
 		newLifeCycleCommand(g, s, array.Create, "create NAME [VOLUME]", mayVolume, "Create the replicated resource on both sides",
 			`  ddsgo array create svc1 -n
-  ddsgo array create svc1`),
+  ddsgo array create svc1
+  ddsgo array create svc1 vol7 --size 10G --param provisioning=dedup      # hp3par: volume, group, copy`),
 		newLifeCycleCommand(g, s, array.Delete, "delete NAME", noVolume, "End replication and remove what create made; the source volume stays",
 			`  ddsgo array delete svc1 -n`),
 		newLifeCycleCommand(g, s, array.Add, "add NAME VOLUME", mustVolume, "Add a volume to the resource",
-			`  ddsgo array add svc1 vol7`),
+			`  ddsgo array add svc1 vol7
+  ddsgo array add svc1 vol8 --size 10G                                    # hp3par: and create it`),
 		newLifeCycleCommand(g, s, array.Remove, "remove NAME VOLUME", mustVolume, "Take a volume out of the resource; its source stays",
 			`  ddsgo array remove svc1 vol7`),
 		newLifeCycleCommand(g, s, array.Resync, "resync NAME [VOLUME]", mayVolume, "Copy everything again; the side that is overwritten is named with --discard",
@@ -76,6 +81,7 @@ func (o *lifeCycleOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.cloneOf, "clone-of", "", "create (rbd): a clone of `POOL/IMAGE@SNAP`")
 	f.BoolVar(&o.flatten, "flatten", false, "create --clone-of: copy what the clone shares with its parent")
 	f.BoolVar(&o.deletePeerCopy, "delete-peer-copy", false, "delete (rbd): yes, the other side's image goes too")
+	f.StringVar(&o.conflictDelay, "conflict-delay", "", "volume attach (hp3par): how long another host may keep the volume before it is cut off (30s; a bare number is seconds)")
 	f.StringArrayVar(&o.params, "param", nil, "`KEY=VALUE` for the driver; may be repeated")
 }
 
@@ -86,6 +92,9 @@ func runLifeCycle(ctx context.Context, g *globals, s streams, o *lifeCycleOption
 	}
 	if (o.cloneOf != "" || o.flatten) && v != array.Create || o.deletePeerCopy && v != array.Delete {
 		return failure.Usage("--clone-of and --flatten are for create, --delete-peer-copy is for delete: %s does not know them", v)
+	}
+	if o.conflictDelay != "" && v != array.VolumeAttach {
+		return failure.Usage("--conflict-delay means nothing to %s", v)
 	}
 	volume, err := volumeArg(v, vol, args)
 	if err != nil {
@@ -147,6 +156,9 @@ func (o *lifeCycleOptions) parameters() (map[string]string, error) {
 	}
 	if o.host != "" {
 		out["host"] = o.host
+	}
+	if o.conflictDelay != "" {
+		out[hp3par.ParamDelay] = o.conflictDelay
 	}
 	if o.cloneOf != "" {
 		out[rbd.ParamCloneOf] = o.cloneOf
