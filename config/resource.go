@@ -218,6 +218,9 @@ func (c *checks) hp3parMethod(a *Array) {
 	}
 }
 
+// MaxHistory bounds how many undo deltas a target may be asked to keep.
+const MaxHistory = 1000
+
 func (r *LVM) validate(p *ast.MappingValueNode) List {
 	c := &checks{p: p}
 	c.required(r.Source, "source")
@@ -243,6 +246,21 @@ func (r *LVM) validate(p *ast.MappingValueNode) List {
 		r.SubChunk = "auto"
 	}
 	c.oneOf(r.SubChunk, []string{"auto", "always", "never"}, "sub_chunk")
+	if r.Protect == "" && !r.Direct {
+		r.Protect = "journal"
+	}
+	switch {
+	case r.Direct && r.Protect != "":
+		c.fail([]string{"protect"}, "protect: %s: with direct: true the target is not protected", r.Protect)
+	case !r.Direct:
+		c.oneOf(r.Protect, []string{"journal", "snapshot"}, "protect")
+	}
+	switch {
+	case r.History < 0 || r.History > MaxHistory:
+		c.fail([]string{"history"}, "history %d is not between 0 and %d", r.History, MaxHistory)
+	case r.History > 0 && r.Protect != "journal":
+		c.fail([]string{"history"}, "history needs protect: journal: undo deltas are made from the journal")
+	}
 	if n := r.ChunkSize; n != 0 && (n < 4<<10 || n > 512<<10 || n&(n-1) != 0) {
 		c.fail([]string{"chunk_size"}, "chunk_size %s: want a power of two from 4KiB to 512KiB", n)
 	}
@@ -319,6 +337,9 @@ func (r *HP3PAR) validate(p *ast.MappingValueNode) List {
 	if r.Period != 0 && r.Mode == "sync" {
 		c.fail([]string{"period"}, "period is for mode async")
 	}
+	if r.Period != 0 && (r.Period.D() < 300*time.Second || r.Period.D() > 31622400*time.Second) {
+		c.fail([]string{"period"}, "period %s is not between 300 and 31622400 seconds", r.Period)
+	}
 	c.pair(r.Sites.Names())
 	for _, s := range r.Sites {
 		c.required(s.Of.Array, "sites", s.Name, "array")
@@ -342,9 +363,6 @@ func (r *RBD) validate(p *ast.MappingValueNode) List {
 	}
 	if len(r.Schedules) > 0 && r.Mode == "journal" {
 		c.fail([]string{"schedules"}, "schedules is for mode snapshot")
-	}
-	if r.Period != 0 && (r.Period.D() < 300*time.Second || r.Period.D() > 31622400*time.Second) {
-		c.fail([]string{"period"}, "period %s is not between 300 and 31622400 seconds", r.Period)
 	}
 	c.pair(r.Sites.Names())
 	for _, s := range r.Sites {

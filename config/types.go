@@ -147,6 +147,8 @@ type LVM struct {
 	Codec           string      `yaml:"codec,omitempty"`            // auto (default), none, s2, zstd
 	SubChunk        string      `yaml:"sub_chunk,omitempty"`        // auto (default), always, never
 	Direct          bool        `yaml:"direct,omitempty"`           // write the target without a journal
+	Protect         string      `yaml:"protect,omitempty"`          // journal (default), snapshot
+	History         int         `yaml:"history,omitempty"`          // undo deltas that the target keeps
 	ProgressTimeout Duration    `yaml:"progress_timeout,omitempty"` // default 5m
 	// OpenSVCState is the path of the `date;uuid` file of a pair adopted from OpenSVC,
 	// the same on both ends; empty: not adopted.

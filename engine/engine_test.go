@@ -310,7 +310,7 @@ func TestUndo(t *testing.T) {
 	require.NoError(t, err)
 	dev := mem.NewFrom("target", bytes.Clone(old))
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(delta.Bytes())), nil }
-	_, err = engine.Undo(t.Context(), &undo, dev, header(v, 16<<10), engine.DeltaExtents{Open: open}, engine.ExtractOptions{})
+	_, err = engine.Undo(t.Context(), &undo, dev, header(v, 16<<10), engine.DeltaExtents{Open: open}.Extents(), engine.ExtractOptions{})
 	require.NoError(t, err)
 	_, err = engine.Apply(t.Context(), dev, &delta, engine.MergeOptions{})
 	require.NoError(t, err)

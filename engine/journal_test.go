@@ -43,7 +43,7 @@ func (t *target) update(dev blockdev.Device, send func(*stream.Cursor) io.Reader
 	if err != nil {
 		return err
 	}
-	if err := engine.KeepUndo(ctx, dir.History(), "1", tx, "vol", dev, engine.ExtractOptions{Workers: 1}); err != nil {
+	if err := engine.KeepUndo(ctx, dir.History(), "1", tx, []string{"vol"}, dev, engine.ExtractOptions{Workers: 1}); err != nil {
 		return err
 	}
 	if _, err := engine.Replay(ctx, tx, "vol", dev, engine.MergeOptions{Workers: 1}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/extent"
 	"github.com/ddsgo/ddsgo/internal/report"
 	"github.com/ddsgo/ddsgo/journal"
 	"github.com/ddsgo/ddsgo/stream"
@@ -114,17 +115,27 @@ func Replay(ctx context.Context, tx *journal.Transaction, member string, dev blo
 	return r, err
 }
 
-// KeepUndo commits the undo delta of a member of a committed journal: what the device holds
-// where the journal will write. It is called before the first byte is written, and again
-// after a crash, when it leaves what is there as it is: by then the device may be half new.
-func KeepUndo(ctx context.Context, h *journal.History, name string, tx *journal.Transaction, member string, dev blockdev.Device, opt ExtractOptions) error {
-	m, ok := tx.Member(member)
-	if !ok {
-		return fmt.Errorf("member %q: %w", member, journal.ErrNotFound)
+// KeepUndo commits the undo delta of a committed journal: what the device holds where its
+// members will write. It is called before the first byte is written, and again after a crash,
+// when it leaves what is there as it is: by then the device may be half new.
+func KeepUndo(ctx context.Context, h *journal.History, name string, tx *journal.Transaction, members []string, dev blockdev.Device, opt ExtractOptions) error {
+	var head stream.Header
+	var need int64
+	var parts []extent.Seq
+	for i, member := range members {
+		m, ok := tx.Member(member)
+		if !ok {
+			return fmt.Errorf("member %q: %w", member, journal.ErrNotFound)
+		}
+		if i == 0 {
+			head = m.Header
+		}
+		// What is undone may be larger than what is done: zeros have no content in a delta.
+		need += journal.Bound(m.Header)
+		parts = append(parts, DeltaExtents{Open: func() (io.ReadCloser, error) { return tx.Open(member) }}.Extents())
 	}
-	open := func() (io.ReadCloser, error) { return tx.Open(member) }
-	return h.Write(name, journal.Bound(m.Header), func(w io.Writer) error {
-		_, err := Undo(ctx, w, dev, m.Header, DeltaExtents{Open: open}, opt)
+	return h.Write(name, need, func(w io.Writer) error {
+		_, err := Undo(ctx, w, dev, head, extent.Union(parts...), opt)
 		return err
 	})
 }

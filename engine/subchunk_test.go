@@ -196,7 +196,7 @@ func TestSubChunkSpoolAndUndo(t *testing.T) {
 	dev := mem.NewFrom("t", bytes.Clone(old))
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(wire)), nil }
 	var undo bytes.Buffer
-	_, err = engine.Undo(t.Context(), &undo, dev, h, engine.DeltaExtents{Open: open}, engine.ExtractOptions{})
+	_, err = engine.Undo(t.Context(), &undo, dev, h, engine.DeltaExtents{Open: open}.Extents(), engine.ExtractOptions{})
 	require.NoError(t, err)
 	_, err = engine.Apply(t.Context(), dev, bytes.NewReader(wire), engine.MergeOptions{})
 	require.NoError(t, err)

@@ -139,17 +139,11 @@ func (d DeltaExtents) Extents() iter.Seq2[extent.Extent, error] {
 	}
 }
 
-// undoSource reads what a delta will overwrite.
-type undoSource struct {
-	DeltaExtents
-	io.ReaderAt
-}
-
 // Undo writes the delta that takes a device back from delta's To to its From: the present
 // content of everything that the delta will write. The device must be at From, so it is made
 // after the delta is committed and before its first byte is written, and never again later.
-func Undo(ctx context.Context, w io.Writer, dev blockdev.Device, h stream.Header, delta DeltaExtents, opt ExtractOptions) (report.Extract, error) {
+func Undo(ctx context.Context, w io.Writer, dev blockdev.Device, h stream.Header, delta extent.Seq, opt ExtractOptions) (report.Extract, error) {
 	opt.Header = stream.Header{Kind: stream.KindDelta, ChunkSize: h.ChunkSize, FrameSize: h.FrameSize,
 		VolumeSize: h.VolumeSize, From: h.To, To: h.From, Source: h.Source}
-	return Extract(ctx, w, undoSource{delta, dev}, opt)
+	return Extract(ctx, w, NewSource(delta, dev), opt)
 }

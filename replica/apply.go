@@ -101,6 +101,9 @@ func (t *target) journalGone(ctx context.Context, reason string) error {
 func (t *target) apply(ctx context.Context, tx *journal.Transaction, m journal.Member, progress func(engine.Progress)) (report.Merge, error) {
 	h := m.Header
 	if c := t.condition(); c.Kind != state.KindApplying {
+		if err := t.keepUndo(ctx, tx, m, progress); err != nil {
+			return report.Merge{}, err
+		}
 		if c.Kind == state.KindInconsistent { // how far an unjournalled copy came is of no use any more
 			if err := t.vol.DropCursor(); err != nil {
 				return report.Merge{}, err
@@ -131,7 +134,7 @@ func (t *target) apply(ctx context.Context, tx *journal.Transaction, m journal.M
 	if err := t.becomeClean(ctx, h.To, base, *t.doc.Source); err != nil {
 		return rep, err
 	}
-	return rep, t.dropJournal()
+	return rep, errors.Join(t.dropJournal(), t.pruneHistory(h))
 }
 
 // dropJournal removes a journal that is written or will never be, and ends the session that

@@ -69,6 +69,8 @@ func (in *receiveRequest) validate() error {
 		return errors.New("no device or no source")
 	case full != (in.Header.Kind == stream.KindFull) || full != in.Header.From.IsZero() || in.Header.To.IsZero():
 		return errors.New("mode and header contradict each other")
+	case in.History < 0 || in.History > MaxHistory:
+		return fmt.Errorf("history of %d undo deltas", in.History)
 	case in.Header.SubChunk && (in.Mode != modeJournal || in.Header.ChunkSize == 0):
 		return errors.New("a sub-chunk delta goes through the journal")
 	}
@@ -116,6 +118,9 @@ func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in
 		return t.askWhole(ctx, req, claim, bad)
 	}
 	if err != nil {
+		return err
+	}
+	if err := t.noteHistory(ctx, in); err != nil {
 		return err
 	}
 	tx, err := t.jdir.Commit(t.h.Now(), members...)
@@ -245,7 +250,7 @@ func (t *target) receiveDirect(ctx context.Context, req *session.Request, in rec
 		return err
 	}
 	// What an earlier, journalled try left is of no use to anybody any more.
-	if err := errors.Join(t.vol.RevokeSession(), t.jdir.Discard()); err != nil {
+	if err := errors.Join(t.vol.RevokeSession(), t.jdir.Discard(), t.keepUndos(0)); err != nil {
 		return err
 	}
 	base := state.Base{Kind: in.Header.Kind.String(), From: in.Header.From, Digest: reply.Report.Digest, Time: t.h.Now().UTC()}

@@ -86,7 +86,7 @@ func (s *source) send(ctx context.Context, p parcel, h stream.Header, rep *repor
 	}
 	defer dev.Close()
 	s.ev.step(fmt.Sprintf("send %s to %s", lv, s.leg.Site()))
-	req := receiveRequest{VolumeRef: s.ref(), Mode: p.mode, Header: h, Need: journal.Bound(h), Overwrite: p.overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name, Counters: s.compared}
+	req := receiveRequest{VolumeRef: s.ref(), Mode: p.mode, Header: h, Need: journal.Bound(h), Overwrite: p.overwrite, Fence: max(s.far.Fence, s.cursor().Fence), SourceHost: s.h.Name, Counters: s.compared, History: s.leg.History}
 	p.data = dev
 	var reply receiveReply
 	var sent report.Extract

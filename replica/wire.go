@@ -19,6 +19,7 @@ const (
 	opRelease = "release"
 	opPromote = "promote" // make the volume primary and writable
 	opList    = "list"    // every volume that the state directory knows
+	opHistory = "history" // the undo deltas of a volume
 )
 
 // VolumeRef names a volume of the far side, and whose copy it is meant to be.
@@ -77,6 +78,8 @@ type receiveRequest struct {
 	Fence     uint64        `json:"fence"`
 	// SourceHost is the source's name, for people.
 	SourceHost string `json:"source_host"`
+	// History is how many undo deltas the target keeps.
+	History int `json:"history,omitempty"`
 	// Counters are the device's when it was compared: repair and resync.
 	Counters *state.Counters `json:"counters,omitempty"`
 }

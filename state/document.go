@@ -40,6 +40,8 @@ type Document struct {
 
 	Source   *SourceIdentity `json:"source,omitempty"`   // target side: whose copy this is
 	Counters *Counters       `json:"counters,omitempty"` // target side: after the last apply
+	// History, on a target, is how many undo deltas it keeps.
+	History int `json:"history,omitempty"`
 	// Guard is a snapshot of the target under which it is, or was, written. nil: there is none.
 	Guard *Guard `json:"guard,omitempty"`
 

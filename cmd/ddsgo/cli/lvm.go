@@ -53,7 +53,7 @@ func legOf(r config.Resource) (replica.Leg, error) {
 	return replica.Leg{
 		Resource: r.Name, Source: l.Source, Device: device, SnapSize: l.SnapSize.Of, SnapExtend: extend,
 		Target:    transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
-		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk),
+		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk), Guard: l.Protect == "snapshot", History: l.History,
 		Codec: codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
 	}, nil
 }

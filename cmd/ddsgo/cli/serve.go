@@ -20,6 +20,7 @@ type serveOptions struct {
 	volumes []string
 	verbs   []string
 	spool   string
+	quota   string
 }
 
 func newServeCommand(g *globals, s streams) *cobra.Command {
@@ -40,7 +41,8 @@ EXIT STATUS
   12  the connection broke, or the source fell silent
   13  what the source sent is not understood`,
 		Example: `  ddsgo serve --stdio
-  ddsgo serve --stdio --allow-volume /dev/vg1/appdata --allow-verb inspect,probe,receive`,
+  ddsgo serve --stdio --allow-volume /dev/vg1/appdata --allow-verb inspect,probe,receive
+  ddsgo serve --stdio --allow-volume /dev/vg1/appdata --spool-quota 20GiB`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, g, s, o) },
 	}
@@ -49,6 +51,7 @@ EXIT STATUS
 	f.StringSliceVar(&o.volumes, "allow-volume", nil, "`DEVICE` that the peer may reach, as the source names it; may be given several times")
 	f.StringSliceVar(&o.verbs, "allow-verb", nil, "operations that the peer may ask for: inspect, probe, receive, digest, verified, reclaim, hold, release, promote, list")
 	f.StringVar(&o.spool, "spool-dir", "", "`DIR` for incoming deltas (default: in the state directory)")
+	f.StringVar(&o.quota, "spool-quota", "", "`SIZE` that the incoming delta, journal and undo deltas of one volume may take (default: what the file system has)")
 	return cmd
 }
 
@@ -70,6 +73,13 @@ func runServe(cmd *cobra.Command, g *globals, s streams, o serveOptions) error {
 		return err
 	}
 	h.SpoolDir = o.spool
+	if o.quota != "" {
+		q, err := config.ParseSize(o.quota)
+		if err != nil || q == 0 {
+			return failure.Usage("--spool-quota %q: write a size such as 20GiB", o.quota)
+		}
+		h.SpoolQuota = int64(q)
+	}
 	if len(o.volumes) > 0 || len(o.verbs) > 0 {
 		h.Allow = &replica.Allow{Devices: o.volumes, Verbs: o.verbs}
 	}
