@@ -1,7 +1,11 @@
 #!/bin/bash
 # The life of a Remote Copy group on a simulated pair of arrays, by each method in turn:
-# every step is checked, the first that goes wrong ends the run with status 1.
+# every step is checked, the first that goes wrong ends the run with status 1. Then what one array
+# has besides groups, and a site of twenty groups that moves with one command.
+# Needs bash, curl, jq and openssl; no root, no array.
 set -euo pipefail
+umask 077
+for tool in curl jq openssl; do command -v $tool >/dev/null || { echo "demo: $tool is needed (apt-get install $tool)" >&2; exit 1; }; done
 ddsgo=$(realpath "${1:?usage: demo.sh DDSGO [METHOD...]}")
 shift
 methods=${*:-ssh wsapi proxy}
@@ -36,6 +40,22 @@ expect() { # KEY VALUE: what status --json must say
 		exit 1
 	}
 }
+
+fail() {
+	echo "demo: $*" >&2
+	exit 1
+}
+
+control() { # METHOD PATH [BODY]: the simulator's own interface
+	curl -sS -f -X "$1" "http://127.0.0.1:$((base + 20))/v1/$2" ${3:+-d "$3"}
+}
+
+# changes N: what the arrays were told after the first N entries of the journal
+changes() {
+	control GET "journal?since=$1" | jq -r '.[] | select((.command // "") | test("^(start|stop|sync|set|remove|update)[a-z]* ") and (test("^setclienv") | not)) | (.array | split(".")[0]) + " " + .command'
+}
+
+seen() { control GET "journal?since=0" | jq '[.[].seq] | max // 0'; }
 
 array() { # METHOD NUMBER
 	local n=$2 port=$((base + 10 * ($2 - 1)))
@@ -116,9 +136,68 @@ for method in $methods; do
 	run failback svc1 --writers-stopped
 	expect reversed false
 	expect state '"up"'
+	echo "# the first array is lost: start alone is enough"
+	control POST fault '{"array":"hp3par1.opensvc.com","kind":"array_down"}' >/dev/null
+	since=$(seen)
+	run start svc1 --site site2
+	if [ "$method" = ssh ]; then
+		got=$(changes "$since")
+		[ "$got" = "hp3par2 setrcopygroup failover -f -waittask MYRCG.r12345" ] || fail "the disaster took other commands: $got"
+	fi
+	control DELETE fault >/dev/null
+	run failback svc1 --prepare --discard site1
+	run failback svc1 --writers-stopped
+	expect reversed false
+	expect state '"up"'
 	run array delete svc1
 	expect state '"down"'
 	kill "$simpid"
 	wait "$simpid" || true
 done
+
+echo "== snapshots and inventory of one array, and a site of twenty groups"
+cat >"$dir/scenario.json" <<'JSON'
+{"arrays": [
+  {"name": "hp3par1.opensvc.com", "system_id": 12345, "first_vv": 31110, "volumes": [{"name": "DATA"}, {"name": "SNAP1", "copy_of": "DATA"}]},
+  {"name": "hp3par2.opensvc.com", "system_id": 12346, "first_vv": 31079}],
+ "generate": {"groups": 20, "volumes_per_group": 1, "mode": "periodic", "period_s": 300}}
+JSON
+sim=$dir/sim-site
+"$ddsgo" sim hp3par --dir "$sim" --port-base "$base" --scenario "$dir/scenario.json" --ready "$sim.ready" >/dev/null &
+pids+=($!)
+await "$sim.ready"
+{
+	echo "arrays:"
+	for n in 1 2; do echo "  hp3par$n.opensvc.com: $(array ssh $n)"; done
+	echo "resources:"
+	echo "  report: {driver: hp3parsnap, array: hp3par1.opensvc.com, vv_names: [SNAP1], sync_max_delay: 1h}"
+} >"$dir/ddsgo.yaml"
+run config check
+run array inventory hp3par1.opensvc.com | head -20
+since=$(seen)
+run update report
+[ "$(changes "$since")" = "hp3par1 updatevv -f SNAP1" ] || fail "update of a snapshot: $(changes "$since")"
+run status report
+
+echo "# twenty services as OpenSVC has them, translated"
+sed -i '/^resources/,$d' "$dir/ddsgo.yaml"
+mkdir "$dir/conf.d"
+services=()
+for n in $(seq 20); do
+	group=$(printf 'GROUP_%04d' "$n")
+	printf '[DEFAULT]\nnodes = site1\ndrpnodes = site2\n\n[sync#1]\ntype = hp3par\nmode = async\narray@nodes = hp3par1.opensvc.com\narray@drpnodes = hp3par2.opensvc.com\nrcg@nodes = %s\nrcg@drpnodes = %s.r12345\nsync_max_delay = 15\n' \
+		"$group" "$group" >"$dir/svc$n.env"
+	services+=("$dir/svc$n.env")
+done
+"$ddsgo" config import opensvc "${services[@]}" 2>"$dir/mistakes" && fail "15 of what? was not asked"
+head -2 "$dir/mistakes"
+"$ddsgo" config import opensvc "${services[@]}" --bare-unit minutes >"$dir/conf.d/services.yaml" 2>/dev/null
+run config check
+since=$(seen)
+run start --all --site site2 --quiet
+[ "$(changes "$since" | grep -c '^hp3par1 stoprcopygroup -f GROUP_')" = 20 ] || fail "not every group was stopped where it was primary"
+[ "$(changes "$since" | grep -c '^hp3par2 setrcopygroup reverse -f -waittask GROUP_')" = 20 ] || fail "not every group was turned round"
+run resume --all --quiet
+run status | head -4
+[ "$("$ddsgo" --config "$dir/ddsgo.yaml" status --json | jq '[.resources[] | select(.reversed and .replication == "running")] | length')" = 20 ] || fail "not every group replicates back"
 echo "demo-hp3par: every step ended as expected, by: $methods"
