@@ -87,7 +87,7 @@ type Undo struct {
 	From  generation.Generation `json:"from"` // what it leads back from
 	To    generation.Generation `json:"to"`   // the point in time that it leads to
 	Bytes int64                 `json:"bytes"`
-	Since time.Time             `json:"time"` // of To
+	Time  time.Time             `json:"time"` // of To
 }
 
 // history serves opHistory: the undo deltas that lead back from what the target holds, newest first.
@@ -96,16 +96,20 @@ func (h *Host) history(ctx context.Context, req *session.Request) error {
 	if err := req.Decode(&ref); err != nil {
 		return err
 	}
-	t, err := h.openTarget(ctx, ref, "history "+ref.Resource)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = t.release() }()
-	list, err := t.undos()
+	list, err := h.historyOf(ctx, ref)
 	if err != nil {
 		return err
 	}
 	return req.Reply(list)
+}
+
+func (h *Host) historyOf(ctx context.Context, ref VolumeRef) ([]Undo, error) {
+	t, err := h.openTarget(ctx, ref, "history "+ref.Resource)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = t.release() }()
+	return t.undos()
 }
 
 // undos follows the chain from the present generation back.
@@ -127,7 +131,17 @@ func (t *target) undos() ([]Undo, error) {
 		if !h.From.Same(at) {
 			break
 		}
-		chain, at = append(chain, Undo{From: h.From, To: h.To, Bytes: all[i].Bytes, Since: h.To.Time}), h.To
+		chain, at = append(chain, Undo{From: h.From, To: h.To, Bytes: all[i].Bytes, Time: h.To.Time}), h.To
 	}
 	return chain, nil
+}
+
+// History is the undo deltas that lead back from what the target holds, newest first.
+func (d *Driver) History(ctx context.Context) (list []Undo, err error) {
+	ref := VolumeRef{Device: d.Leg.Device, Resource: d.Leg.Resource}
+	if !d.AtTarget {
+		err = d.withTarget(ctx, func(c *session.Conn) error { return c.Call(ctx, opHistory, ref, &list, nil) })
+		return list, err
+	}
+	return d.Host.historyOf(ctx, ref)
 }

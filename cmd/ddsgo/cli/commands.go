@@ -12,6 +12,7 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newResyncCommand(g, s),
 		newFoldCommand(g, s),
 		newWatchCommand(g, s),
+		newHistoryCommand(g, s),
 		newBreakCommand(g, s),
 		newResumeCommand(g, s),
 		newRollbackCommand(g, s),
