@@ -45,7 +45,7 @@ type Array struct {
 	Manager      string            `yaml:"manager,omitempty"` // host; default the array's name
 	Port         int               `yaml:"port,omitempty"`
 	Username     string            `yaml:"username,omitempty"`
-	Key          string            `yaml:"key,omitempty"` // ssh private key file
+	Key          string            `yaml:"key,omitempty"` // ssh private key file; proxy: PEM of a client certificate and its key
 	PasswordFile string            `yaml:"password_file,omitempty"`
 	KnownHosts   string            `yaml:"known_hosts,omitempty"`
 	CAFile       string            `yaml:"ca_file,omitempty"`

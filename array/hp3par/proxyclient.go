@@ -19,6 +19,7 @@ import (
 type Proxy struct {
 	URL     string // https://MANAGER; /api/cmd/ is added
 	CAFile  string // empty: the system's authorities
+	KeyFile string // PEM with a client certificate and its key; empty: none
 	Service string // form field path
 	UUID    string // form field uuid: the node's bearer secret
 }
@@ -35,16 +36,24 @@ func NewProxy(o Options, p Proxy) (*Array, error) {
 	if p.URL == "" || p.UUID == "" {
 		return nil, fmt.Errorf("%w: array %s: method proxy needs manager and the node's uuid as password", ErrConfig, o.Name)
 	}
-	client, err := httpsClient(p.CAFile)
+	client, err := httpsClient(p.CAFile, p.KeyFile)
 	if err != nil {
 		return nil, err
 	}
 	return o.commandLine(&proxyCarrier{o: p, array: o.Name, client: client})
 }
 
-// httpsClient trusts the system's authorities, or those of a file.
-func httpsClient(caFile string) (*http.Client, error) {
+// httpsClient trusts the system's authorities, or those of a file, and shows the certificate
+// of another one.
+func httpsClient(caFile, keyFile string) (*http.Client, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if keyFile != "" {
+		pair, err := tls.LoadX509KeyPair(keyFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%w: key must hold a client certificate and its private key: %w", ErrConfig, err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {

@@ -53,7 +53,7 @@ func NewWSAPI(o Options, w WSAPI) (*Array, error) {
 	if w.URL == "" || w.User == "" || w.Password == "" {
 		return nil, fmt.Errorf("%w: array %s: method wsapi needs url, username and a password", ErrConfig, o.Name)
 	}
-	client, err := httpsClient(w.CAFile)
+	client, err := httpsClient(w.CAFile, "")
 	if err != nil {
 		return nil, err
 	}

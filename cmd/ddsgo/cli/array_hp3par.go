@@ -54,7 +54,7 @@ func newHP3PARArray(env environment, a config.Array, service string) (*hp3par.Ar
 	case "cli":
 		return hp3par.NewProgram(o, hp3par.Program{Path: a.CLI, System: a.Name, PwFile: a.PWF, Runner: env.runner})
 	case "proxy":
-		return hp3par.NewProxy(o, hp3par.Proxy{URL: hp3parURL(a, 443), CAFile: a.CAFile, Service: service, UUID: password})
+		return hp3par.NewProxy(o, hp3par.Proxy{URL: hp3parURL(a, 443), CAFile: a.CAFile, KeyFile: a.Key, Service: service, UUID: password})
 	case "wsapi":
 		return hp3par.NewWSAPI(o, hp3par.WSAPI{URL: hp3parURL(a, 8080), CAFile: a.CAFile, User: a.Username, Password: password})
 	}
