@@ -3,6 +3,7 @@ package rbd
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ddsgo/ddsgo/array"
 )
@@ -95,7 +96,7 @@ func (pl *planner) pools() error {
 // image enables mirroring of the image: features first, and before them the note which were added.
 func (pl *planner) image(prim int) error {
 	f, img := pl.p.facts[prim], pl.d.cfg.Image.String()
-	if other := pl.p.facts[1-prim]; other.Exists && !other.Mirrored {
+	if other := pl.p.facts[1-prim]; other.Exists && !other.Mirrored && !pl.beingMade(1-prim) {
 		return array.Refuse("", "rbd --cluster "+other.Cluster+" rename "+img+" "+img+".old",
 			"%s has an image %s of its own, which is not mirrored: rbd-mirror would never replace it", pl.name(1-prim), pl.d.cfg.Image)
 	}
@@ -173,6 +174,27 @@ func (pl *planner) finish(prim int) {
 	}
 	pl.Reached = true
 	pl.Result = map[string]string{"global_id": pl.p.facts[prim].GlobalID, "primary": pl.name(prim)}
+}
+
+// makingTime is how long an image that rbd-mirror makes may be there without being mirrored.
+const makingTime = 20 * time.Second
+
+// beingMade says that an image at a side that receives may be one that rbd-mirror is making: for a moment
+// it is there, and its mirroring is not. Somebody's own image of that name stays so; before mirroring is
+// enabled, setup has seen that there is none.
+func (pl *planner) beingMade(i int) bool {
+	f, other := pl.p.facts[i], pl.p.facts[1-i]
+	if !f.Exists || f.Mirrored || !other.Primary {
+		return false
+	}
+	if pl.g.Did(stepEnable+":"+pl.name(1-i)) || pl.g.Did(stepResync+":"+pl.name(i)) {
+		return true
+	}
+	switch pl.g.Verb {
+	case array.Setup, array.Create, array.Resync, array.Failback: // a run of these may have been cut in that moment
+		return pl.g.Baseline == nil || pl.p.o.At.Sub(pl.g.Baseline.At) < makingTime
+	}
+	return false
 }
 
 func (pl *planner) bothDaemonsSilent() bool {

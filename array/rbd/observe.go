@@ -163,6 +163,9 @@ func (d *Driver) assess(o *array.Observation) {
 	o.Link, o.Replication = array.LinkUnknown, array.ReplicationUnknown
 	for i := range o.Sides {
 		d.sideReasons(o, p, i)
+		if f := p.facts[i]; f.Exists && !f.Mirrored && p.facts[1-i].Primary {
+			o.Sides[i].Writable = array.Unknown // somebody's own image, or one that rbd-mirror is just making
+		}
 	}
 	if p.bothPrimary() {
 		o.Replication = array.ReplicationError

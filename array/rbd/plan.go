@@ -163,7 +163,7 @@ func (pl *planner) present() error {
 			return array.Refuse("", "ceph --cluster "+s.Cluster.Name+" osd pool ls", "%s: cluster %s has no pool %q", s.Name, s.Cluster.Name, img.Pool)
 		case f.PoolMode == "pool":
 			return array.Refuse("", "", "%s: pool %q is mirrored as a whole (mode pool); ddsgo needs mode image and never switches it", s.Name, img.Pool)
-		case !f.Exists && other.Mirrored:
+		case !f.Exists && other.Mirrored, pl.beingMade(i):
 		case !f.Exists:
 			return array.Refuse("", "ddsgo array create "+name, "%s: cluster %s has no image %s", s.Name, s.Cluster.Name, img)
 		case !f.Mirrored:

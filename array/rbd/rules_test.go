@@ -220,6 +220,25 @@ func TestCloneOfASnapshotThatHasNotArrived(t *testing.T) {
 	})
 }
 
+// The peer has an image of that name already, which nobody mirrors: rbd-mirror would never replace it.
+func TestSetupLeavesThePeersOwnImageAlone(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode string) {
+		b := newBed(t, mode)
+		b.world.Connect(pool)
+		b.world.Make(fakerbd.Primary, pool, name, []byte("ours"))
+		b.world.Make(fakerbd.Secondary, pool, name, []byte("theirs"))
+		b.refused(array.Goal{Verb: array.Setup, Params: map[string]string{rbd.ParamSite: site1}}, failure.CodeRefused, "of its own", "rename")
+		require.Empty(t, b.sent(0, "mirror image enable"))
+		cli := rbd.NewCLI(rbd.Cluster{Name: fakerbd.Primary}, rbd.Times{}, b.world)
+		for _, args := range [][]string{{"feature", "enable", pool + "/" + name, "journaling"}, {"mirror", "image", "enable", pool + "/" + name, mode}} {
+			require.NoError(t, rbd.CallForTest(t.Context(), cli, args...))
+		}
+		b.refused(array.Goal{Verb: array.Update}, failure.CodeRefused, "not mirrored")
+		b.refused(array.Goal{Verb: array.Setup}, failure.CodeRefused, "of its own")
+		require.Equal(t, "theirs", string(b.world.Content(fakerbd.Secondary, pool, name)))
+	})
+}
+
 // A wait that could not end is refused: nobody pulls where the copy is.
 func TestUpdateNeedsAPeerThatReceives(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode string) {

@@ -59,9 +59,12 @@ func (w *World) pull(p, far *pool, name string, src *image) {
 	switch {
 	case i == nil:
 		i = w.newImage(src.size, make([]byte, len(src.content)), src.features)
-		i.mirrored, i.mode, i.global, i.lineage = true, src.mode, src.global, src.lineage
+		i.making, i.mode, i.global, i.lineage = makingTicks, src.mode, src.global, src.lineage
 		i.firstCopyLeft, i.version = w.copyTime, 0
 		p.images[name] = i
+	case i.making > 0: // it is there before its mirroring is
+		i.making--
+		i.mirrored = i.making == 0
 	case i.resyncing:
 		delete(p.images, name)
 		src.replayed = position{}

@@ -21,6 +21,7 @@ const (
 	replayTicks    = 4
 	statusTicks    = 20
 	orphanTicks    = 30
+	makingTicks    = 25
 )
 
 // World is two clusters and the daemons between them. Its methods may be called concurrently.
@@ -78,6 +79,7 @@ type image struct {
 	tail          int      // entries since the last one that flushes: replayed, but not committed
 	replayed      position // of the peer, kept in this side's journal
 	snaps         []snap
+	making        int // ticks until rbd-mirror, which made the image, has enabled its mirroring
 	firstCopyLeft int // ticks until the first copy is complete
 	replayLeft    int
 	orphan        int  // ticks since the primary's image is no longer mirrored
