@@ -6,7 +6,7 @@ LAB_RBD_SUBSET = ^(TestUpIsQuickMirrorsAndLeavesNothing|TestKilledOwnerLeavesNot
 
 lab-rbd: ## RBD driver on two real clusters: lab self-test and the essential cases (about 9 min); says what is left out
 	lab/ceph/install.sh
-	go test -tags lab -count=1 -p 1 -short -v -run '$(LAB_RBD_SUBSET)' -timeout 15m ./lab/ceph/ ./array/rbd/...
+	go test -tags lab -count=1 -p 1 -short -v -run '$(LAB_RBD_SUBSET)' -timeout 25m ./lab/ceph/ ./array/rbd/...
 
 # Conformance in full takes hours; RBD_CONFORMANCE="swapped: " runs the cases whose name holds that text.
 lab-rbd-full: ## everything of lab-rbd, with the long cases and the whole conformance suite
