@@ -62,11 +62,19 @@ func (r *LVM) images(c *checks) {
 			c.fail([]string{"snap_size"}, "snap_size is for logical volumes: snapshots of RBD images have no size")
 		}
 	}
-	if (r.FromImage() || r.ToImage()) && r.OpenSVCState != "" {
-		c.fail([]string{"opensvc_state"}, "opensvc_state is for pairs of logical volumes")
+	if r.FromImage() && (r.SnapExtend != nil || r.ChunkSize != 0) {
+		c.fail([]string{"source"}, "snap_extend and chunk_size are for logical volumes: snapshots of RBD images have neither")
 	}
-	if (r.FromImage() || r.ToImage()) && r.Direct {
-		c.fail([]string{"direct"}, "direct is for pairs of logical volumes: a leg with an RBD image is always journalled")
+	if !r.FromImage() && !r.ToImage() {
+		return
+	}
+	for _, k := range []struct {
+		set bool
+		key string
+	}{{r.OpenSVCState != "", "opensvc_state"}, {r.Direct, "direct"}, {r.Protect == "snapshot", "protect"}, {r.History > 0, "history"}, {r.SubChunk == "always", "sub_chunk"}} {
+		if k.set {
+			c.fail([]string{k.key}, "%s is for pairs of logical volumes: one end of this leg is an RBD image", k.key)
+		}
 	}
 }
 
