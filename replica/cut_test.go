@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ddsgo/ddsgo/engine"
 	"github.com/ddsgo/ddsgo/internal/failure"
 )
 
@@ -52,6 +54,52 @@ func TestCutTransfersGoOn(t *testing.T) {
 			require.NoError(t, w.settled())
 			require.NoError(t, w.repair(doSync))
 		})
+	}
+}
+
+// Cut any number of times, at any message, a delta costs at most 1.05 times its bytes and 2 MiB for
+// each cut, and the target ends right. A sub-chunk delta too.
+func TestCutAnywhere(t *testing.T) {
+	const size = 16 << 20
+	transfer := func(t *testing.T, sub bool, places []int) (sent int64, cuts int) {
+		w := newWorldOf(t, t.TempDir(), size)
+		w.leg = func(l *Leg) {
+			if l.Codec = engine.CodecNone; sub {
+				l.ChunkSize = largeChunk
+			}
+		}
+		w.must(doFull)
+		if sub {
+			w.sprinkle(2500)
+		} else {
+			w.put(w.src, sourcePath, 0, w.noise(size))
+		}
+		w.sent.Store(0)
+		for _, n := range places {
+			e := w.start(&point{"source", layerMessage, n, linkCut})
+			if _, err := w.run(e, doSync); err == nil {
+				break // it came to its end before the cut
+			}
+			require.True(t, e.fired())
+			cuts++
+		}
+		w.must(doSync)
+		require.NoError(t, w.settled())
+		return w.sent.Load(), cuts
+	}
+	for _, sub := range []bool{false, true} {
+		whole, _ := transfer(t, sub, nil)
+		for seed := range uint64(4) {
+			rng := rand.New(rand.NewPCG(seed, 9))
+			places := make([]int, 2+rng.IntN(12))
+			for i := range places {
+				places[i] = rng.IntN(16)
+			}
+			sent, cuts := transfer(t, sub, places)
+			t.Logf("sub-chunk %v: delta of %d bytes, %d cuts, %d sent", sub, whole, cuts, sent)
+			require.Greater(t, cuts, 1)
+			require.LessOrEqual(t, float64(sent), 1.05*float64(whole)+float64(cuts)*(2<<20))
+		}
 	}
 }
 
