@@ -98,7 +98,10 @@ func (c *commandLine) list(ctx context.Context) (listing, error) {
 	if out, err = c.ask(ctx, showLinks, true); err != nil {
 		return l, err
 	}
-	l.links, err = parseLinks(out)
+	if l.links, err = parseLinks(out); err == nil && len(l.groups) == 0 && len(l.links) == 0 {
+		// A program or a proxy that lost the array may say so by an empty success.
+		err = fmt.Errorf("%w: neither groups nor links are listed: the array was not asked, or has no Remote Copy", ErrOutput)
+	}
 	return l, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -86,6 +87,24 @@ func TestProxyAnswers(t *testing.T) {
 	}
 }
 
+// An empty success is what some programs make of a lost connection: no group is absent
+// because of it.
+func TestEmptySuccessIsNoAnswer(t *testing.T) {
+	h := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"err": "", "ret": 0, "out": ""}`) }))
+	defer h.Close()
+	a, err := proxyTo(t, h, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, a.Close()) }()
+	d, err := hp3par.New(hp3par.Config{Name: "svc1", Mode: "async", Sites: [2]hp3par.Site{{Name: "site1", Array: a, Group: "G"}, {Name: "site2", Array: a, Group: "G.r1"}}})
+	require.NoError(t, err)
+	o, err := d.Observe(t.Context())
+	require.NoError(t, err)
+	r := array.Report("svc1", d.Capabilities(), o, "site1", time.Now())
+	require.Equal(t, "unknown", r.State)
+	require.Equal(t, []string{"unreachable"}, codes(r))
+	require.Contains(t, r.Reasons[0].Text, "neither groups nor links are listed")
+}
+
 // A proxy that asks for a certificate gets the one of the configuration.
 func TestProxyClientCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -107,6 +126,7 @@ func TestProxyClientCertificate(t *testing.T) {
 	}))
 	h.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	h.TLS.ClientCAs.AddCert(cert)
+	h.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	h.StartTLS()
 	defer h.Close()
 	a, err := proxyTo(t, h, func(p *hp3par.Proxy) { p.KeyFile = file })
