@@ -152,6 +152,7 @@ func TestEachVerbSendsExactly(t *testing.T) {
 					got[i] = strings.NewReplacer("hp3par1 ", "1 ", "hp3par2 ", "2 ", " MYRCG.r12345", "", " MYRCG", "").Replace(got[i])
 				}
 				require.Equal(t, append([]string{}, want...), append([]string{}, got...))
+				b.checkJournal(t)
 			})
 		}
 	}

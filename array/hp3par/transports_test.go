@@ -153,4 +153,4 @@ func (b *bench) checkJournal(t testing.TB) {
 	}
 }
 
-const allowedRequests = `^(POST /api/v1/credentials|DELETE /api/v1/credentials/[^/]+|GET /api/v1/remotecopy(groups|links)|GET /api/v1/vluns|(GET|PUT|POST) /api/v1/remotecopygroups/MYRCG(\.r12345)?)$`
+const allowedRequests = `^(POST /api/v1/credentials|DELETE /api/v1/credentials/[^/]+|GET /api/v1/remotecopy(groups|links)|GET /api/v1/vluns|(GET|PUT|POST) /api/v1/remotecopygroups/MYRCG(\.r12345)?|DELETE /api/v1/remotecopygroups/MYRCG\?keepSnap=false)$`
