@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,9 +121,12 @@ func (v *Verbs) Summary(s report.Summary) {
 	}
 	if s.Result == report.ResultNothingToDo {
 		fmt.Fprintf(v.out, "%s: %s: nothing to do\n", s.Resource, s.Verb)
-		return
+	} else {
+		fmt.Fprintf(v.out, "%s: %s: done in %d step(s), %.1fs\n", s.Resource, s.Verb, s.Steps, s.Seconds)
 	}
-	fmt.Fprintf(v.out, "%s: %s: done in %d step(s), %.1fs\n", s.Resource, s.Verb, s.Steps, s.Seconds)
+	for _, k := range slices.Sorted(maps.Keys(s.Info)) {
+		fmt.Fprintf(v.out, "%s:   %s: %s\n", s.Resource, k, s.Info[k])
+	}
 }
 
 // Plan tells what a verb would do.

@@ -35,7 +35,7 @@ func newConfigCommand(g *globals, s streams) *cobra.Command {
 
 // newConfigImportCommands are the foreign configurations that can be read.
 func newConfigImportCommands(_ *globals, s streams) []*cobra.Command {
-	return []*cobra.Command{newConfigImportCinderCommand(s), newConfigImportOpenSVCCommand(s)}
+	return []*cobra.Command{newConfigImportCinderCommand(s), newConfigImportOpenSVCCommand(s), newConfigImportDockerCommand(s)}
 }
 
 func newConfigCheckCommand(g *globals, s streams) *cobra.Command {
