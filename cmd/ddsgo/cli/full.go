@@ -25,10 +25,10 @@ func newFullCommand(g *globals, s streams) *cobra.Command {
 		Short: "Make the first copy of a logical volume, or make it anew",
 		Long: `Make the first copy of a logical volume, or make it anew.
 
-A read-only snapshot of the source is copied as a whole; runs of zeros are not sent. The source
-stays in use. The target is marked inconsistent before the first byte and clean after the last
-one is on disk. A copy that was cut goes on where the target's last fsync was, when the same
-command runs again.
+A read-only snapshot of the source, a logical volume or an RBD image, is copied as a whole; runs of
+zeros are not sent. The source stays in use. The target is marked inconsistent before the first byte
+and clean after the last one is on disk. A copy that was cut goes on where the target's last fsync
+was, when the same command runs again; one that ends on an RBD image begins anew.
 
 A target that holds a good copy is refused, because sync would send only what changed.
 --overwrite destroys that copy.
