@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,20 @@ func (c *Copy) Rollback(ctx context.Context, ref replica.VolumeRef, to string) (
 // Find is the generation that Rollback would go to.
 func (c *Copy) Find(ctx context.Context, ref replica.VolumeRef, to string) (Kept, error) {
 	return c.generation(ctx, ref, to, func(*target, context.Context, Kept) error { return nil })
+}
+
+// History are the generations that the image keeps, newest first. It takes no lock.
+func (c *Copy) History(ctx context.Context) ([]Kept, error) {
+	t := &target{c: c}
+	if err := t.load(ctx); err != nil {
+		return nil, Explain(c.End, err)
+	}
+	kept := []Kept{}
+	if t.doc != nil {
+		kept = append(kept, t.doc.History...)
+	}
+	slices.Reverse(kept)
+	return kept, nil
 }
 
 func (c *Copy) generation(ctx context.Context, ref replica.VolumeRef, to string, do func(*target, context.Context, Kept) error) (Kept, error) {

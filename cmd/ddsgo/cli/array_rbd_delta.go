@@ -285,13 +285,17 @@ func (m *rbdMerge) apply(ctx context.Context, tx *journal.Transaction, a delta.A
 }
 
 func (m *rbdMerge) print(s streams, a delta.Admission, r report.Merge) error {
+	read := m.img.At(a.To)
 	switch {
 	case m.g.json:
-		return printJSON(s.out, transferSummary("merge", m.o.dest, r.Seconds, a.Warnings, r))
-	case !m.g.verbose || m.g.quiet:
+		line := transferSummary("merge", m.o.dest, r.Seconds, a.Warnings, r)
+		line.Info = map[string]string{"read": read}
+		return printJSON(s.out, line)
+	case m.g.quiet:
 		return nil
+	case m.g.verbose:
+		r.Text(s.out, "merge")
 	}
-	r.Text(s.out, "merge")
-	_, err := fmt.Fprintf(s.out, "read it as %s\n", m.img.At(a.To))
+	_, err := fmt.Fprintf(s.out, "read it as %s\n", read)
 	return err
 }

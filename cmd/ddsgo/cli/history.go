@@ -23,6 +23,9 @@ as deltas of their own in its spool directory. Listed are those that lead back f
 holds now, newest first, each with the point in time that it leads to. They are ordinary deltas:
 ddsgo inspect shows one, and ddsgo merge writes it to a copy of the target.
 
+A target that is an RBD image keeps its last generations as snapshots (keep: N): those are listed
+instead, to be read as POOL/IMAGE@SNAPSHOT or gone back to by ddsgo rollback.
+
 EXIT STATUS
   0   listed, also where there is none
   4   wrong usage or configuration
@@ -36,6 +39,9 @@ EXIT STATUS
 }
 
 func runHistory(ctx context.Context, g *globals, s streams, name string) error {
+	if r, env, ok := toImage(g, s, name); ok {
+		return historyOfImage(ctx, g, s, env, r)
+	}
 	run, err := openLeg(g, s, name, "history")
 	if err != nil {
 		return err

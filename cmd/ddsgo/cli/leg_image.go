@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"text/tabwriter"
 	"time"
 
 	"github.com/ddsgo/ddsgo/array"
@@ -127,4 +129,39 @@ func notOfImages(r config.Resource, verb string) error {
 		return nil
 	}
 	return failure.With(failure.CodeUnsupported, r.Name, verb+" is for logical volumes at both ends; one end of this leg is an RBD image", "ddsgo full "+r.Name+" --overwrite", nil)
+}
+
+// toImage is the resource of this name, where it is a leg that ends on an image.
+func toImage(g *globals, s streams, name string) (config.Resource, environment, bool) {
+	env, err := g.load(s)
+	if err != nil {
+		return config.Resource{}, env, false // whoever asks loads it again, and says why
+	}
+	r, ok := env.cfg.Resources[name]
+	return r, env, ok && r.LVM != nil && r.LVM.ToImage()
+}
+
+// historyOfImage lists the generations that an image keeps, newest first.
+func historyOfImage(ctx context.Context, g *globals, s streams, env environment, r config.Resource) error {
+	c, err := imageCopy(env, r)
+	if err != nil {
+		return err
+	}
+	kept, err := c.History(ctx)
+	if err != nil {
+		return err
+	}
+	if g.json {
+		return printJSON(s.out, map[string]any{"message_type": "history", "resource": r.Name, "image": c.String(), "generations": kept})
+	}
+	if len(kept) == 0 {
+		fmt.Fprintf(s.out, "%s: the target keeps no generation yet\n", r.Name)
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "GENERATION\tTAKEN\tREAD IT AS\n")
+	for _, k := range kept {
+		fmt.Fprintf(w, "#%d\t%s\t%s\n", k.Generation.Seq, k.Generation.Time.Local().Format(time.DateTime), c.Image.At(k.Snapshot))
+	}
+	return w.Flush()
 }
