@@ -129,6 +129,32 @@ func TestStoppedTarget(t *testing.T) {
 	}
 }
 
+// A session that a newer one has taken over ends long before its delta does: many of them shall
+// not fill the disk.
+func TestRevokedSessionStops(t *testing.T) {
+	const size = 56 << 20
+	w := newWorldOf(t, t.TempDir(), size)
+	w.leg = func(l *Leg) { l.Codec = engine.CodecNone }
+	w.must(doFull)
+	w.put(w.src, sourcePath, 0, w.noise(size))
+	w.sent.Store(0)
+	e := w.start(nil)
+	var once sync.Once
+	progress := func(_ string, _, _, sent int64) {
+		if sent > 8<<20 {
+			once.Do(func() {
+				_, err := w.start(nil).far.Store.Volume(w.dstID, nil).BeginSession("somebody else")
+				require.NoError(t, err)
+			})
+		}
+	}
+	_, err := e.near.Sync(t.Context(), w.theLeg(), SyncOptions{Dial: e.dial, Events: Events{Progress: progress}})
+	e.serving.Wait()
+	require.ErrorContains(t, err, "revoked")
+	require.Less(t, w.sent.Load(), int64(40<<20))
+	require.NoError(t, w.repair(doSync))
+}
+
 // Two syncs of one volume never overlap.
 func TestTwoSyncsAtOnce(t *testing.T) {
 	w := copied(t)

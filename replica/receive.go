@@ -102,7 +102,7 @@ func (t *target) receiveJournalled(ctx context.Context, req *session.Request, in
 	if err != nil {
 		return err
 	}
-	rec, err := t.spool(ctx, req, in)
+	rec, err := t.spool(ctx, req, in, claim)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (t *target) stillWanted(ctx context.Context, claim *state.Session, in recei
 
 // spool receives the delta. A verified prefix of an earlier try is kept and the source
 // goes on behind it. The lock is given back while data flows.
-func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequest) (engine.Received, error) {
+func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequest, claim *state.Session) (engine.Received, error) {
 	opt := engine.ReceiveOptions{Check: sameDelta(in.Header), Progress: relay(req)}
 	var part *engine.Scanned
 	if found, ok := t.partial(ctx, in, relay(req)); ok {
@@ -169,8 +169,28 @@ func (t *target) spool(ctx context.Context, req *session.Request, in receiveRequ
 	}
 	// A cut ends the data behind what has arrived: that much is verified and kept, so that a
 	// cut costs the bytes on their way and not those in our buffers.
-	rec, err := engine.Receive(context.WithoutCancel(ctx), sp, req.Data(), opt)
+	rctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	opt.Settled = whileClaimed(claim, cancel)
+	rec, err := engine.Receive(rctx, sp, req.Data(), opt)
 	return rec, spaceRefusal(t.ref.Device, errors.Join(err, sp.Close()))
+}
+
+// claimEvery is how many bytes a session receives before it looks whether it still may.
+const claimEvery = 16 << 20
+
+// whileClaimed ends a session that a newer one has taken over: it goes on into a file that has
+// no name any more, and many of them would fill the disk in spite of every quota.
+func whileClaimed(claim *state.Session, cancel context.CancelCauseFunc) func(stream.Counts) {
+	var last uint64
+	return func(c stream.Counts) {
+		if now := c.DataBytes; now-last >= claimEvery {
+			last = now
+			if err := claim.Check(); errors.Is(err, state.ErrRevoked) {
+				cancel(err)
+			}
+		}
+	}
 }
 
 func (t *target) openSpool(in receiveRequest, part *engine.Scanned) (*journal.Spool, error) {
