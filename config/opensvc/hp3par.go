@@ -73,6 +73,9 @@ func (m *importer) reachable(s *service, sec *section, name, method string) {
 	case "proxy":
 		m.note(sec.doc, sec.line, "array %s: the proxy wants this node's uuid ([node] uuid of node.conf): put it into a file (chmod 600) and name that as password_file", name)
 	}
+	if v := m.anywhere(s, sec, "key"); strings.Contains(v.text, "_dsa") {
+		m.note(sec.doc, v.entry.line, "array %s: DSA keys are not used any more; if %s is one, make another (ssh-keygen -t rsa, setsshkey -add on the array)", name, v.text)
+	}
 	m.note(sec.doc, sec.line, "array %s: if its times are not UTC, name its zones: timezones: {CET: \"+01:00\"}", name)
 }
 

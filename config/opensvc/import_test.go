@@ -13,7 +13,8 @@ import (
 
 // nodeConf and groupEnv are the samples of OpenSVC's page on 3PAR replication.
 const (
-	nodeConf = `# the arrays
+	nodeConf = `# root@node1:~ # om cluster print config
+...
 [array#hp3par1.opensvc.com]
 type = hp3par
 username = opensvc
@@ -88,6 +89,7 @@ func TestGroupsAndArrays(t *testing.T) {
 	require.Equal(t, "192.168.100.199", c.Arrays["hp3par2.opensvc.com"].Manager)
 	require.Equal(t, "/home/opensvc/.ssh/id_dsa", c.Arrays["hp3par1.opensvc.com"].Key)
 	require.Contains(t, strings.Join(notes, "\n"), "sites are called node1 and node2")
+	require.Contains(t, strings.Join(notes, "\n"), "node.conf:7: array hp3par1.opensvc.com: DSA keys are not used any more")
 	c, _, _ = translate(t, time.Second, file("node.conf", nodeConf), file("svc1.env", groupEnv))
 	require.Equal(t, 5*time.Second, c.Resources["svc1"].HP3PAR.SyncMaxDelay.D())
 }
@@ -259,7 +261,7 @@ func TestMistakes(t *testing.T) {
 	_, err := Import([]File{file("svc 1.env", strings.Replace(groupEnv, "= 5", "= 5m", 1))}, Options{})
 	require.ErrorContains(t, err, "is no name of a resource")
 	_, err = Import([]File{file("a.conf", nodeConf), file("b.conf", nodeConf)}, Options{})
-	require.ErrorContains(t, err, "b.conf:2:1: array hp3par1.opensvc.com stands in another of these files already")
+	require.ErrorContains(t, err, "b.conf:3:1: array hp3par1.opensvc.com stands in another of these files already")
 	ours := strings.Replace(groupEnv, "= 5", "= 5m", 1)
 	_, err = Import([]File{file("a/svc1.conf", ours), file("b/svc1.env", ours)}, Options{})
 	require.ErrorContains(t, err, "b/svc1.env:1:1: [sync#1]: there is a resource svc1 already")

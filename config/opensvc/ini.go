@@ -101,7 +101,7 @@ func (p *parser) line(n int, line string) {
 	switch {
 	case text == "":
 		p.open = nil
-	case text[0] == '#' || text[0] == ';':
+	case text[0] == '#' || text[0] == ';', strings.Trim(text, ".") == "": // a comment; lines that a page leaves out
 	case p.open != nil && indent > p.indent:
 		p.open.value = strings.TrimSpace(p.open.value + " " + text)
 	case text[0] == '[':
