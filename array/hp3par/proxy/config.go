@@ -221,11 +221,18 @@ func badCommand(cmd string) string {
 	return ""
 }
 
-// short is how a uuid is shown in logs: enough to tell two apart, useless to a thief.
+// short is how a uuid is shown in logs: enough to find its rule. One so short that its
+// beginning would give it away is shown as a hash.
 func short(uuid string) string {
-	if uuid == "" {
+	switch {
+	case uuid == "":
 		return ""
+	case len(uuid) >= 4*shownUUID:
+		return uuid[:shownUUID] + "..."
 	}
 	sum := sha256.Sum256([]byte(uuid))
-	return fmt.Sprintf("%x", sum[:4])
+	return fmt.Sprintf("sha256:%x", sum[:4])
 }
+
+// shownUUID is how many characters of a uuid logs show.
+const shownUUID = 8
