@@ -57,6 +57,9 @@ func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 		d.observeSource(ctx, s, &o, &src)
 	}
 	dst := d.observeTarget(ctx, s, &o)
+	if !src.Reachable {
+		s.far.Source = "" // whose copy it should be is not known
+	}
 	f := s.facts()
 	if !dst.Reachable {
 		f.Target = replica.TargetFacts{Condition: replica.TargetUnreachable, Detail: dst.Error}

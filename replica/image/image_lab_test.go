@@ -80,7 +80,7 @@ func (s *site) refused(code int, words string, args ...string) {
 func (s *site) killed(args ...string) {
 	s.t.Helper()
 	kills := 0
-	for wait := 400 * time.Millisecond; wait < time.Minute; wait = wait*5/4 + 200*time.Millisecond {
+	for wait := 400 * time.Millisecond; wait < time.Minute; wait = wait*3/2 + 300*time.Millisecond {
 		cmd := s.command(args...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out

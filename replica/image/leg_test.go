@@ -227,3 +227,49 @@ func TestDryRunTouchesNothing(t *testing.T) {
 	require.Contains(t, rep.Plan[0], "take a snapshot")
 	require.Equal(t, base, w.src.Snapshots(srcImage))
 }
+
+// TestTheSourceClusterIsLost is what a copy is for: no --force is needed, and nothing is called wrong.
+func TestTheSourceClusterIsLost(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.full()
+	require.NoError(t, err)
+	want := w.src.Content(srcImage, "")
+	w.src.SetDown(true)
+	o := w.status()
+	require.False(t, o.Side(replica.SiteSource).Reachable)
+	require.Equal(t, "clean", o.Condition)
+	require.Equal(t, array.Running, o.Replication)
+	require.Empty(t, o.Reasons)
+	run := func(v array.Verb) error {
+		_, err := array.Run(t.Context(), &Driver{Leg: w.leg()}, array.Goal{Verb: v, Site: replica.SiteLocal}, array.Options{Resource: "data"})
+		return err
+	}
+	w.refused(run(array.Update), failure.CodeUnreachable, "does not answer")
+	require.NoError(t, run(array.Failover))
+	require.Equal(t, want, w.dst.Content(dstImage, ""))
+	require.Equal(t, array.RolePrimary, w.status().Side(replica.SiteLocal).Role)
+	require.NoError(t, run(array.Failover), "again: nothing to do")
+
+	w.src.SetDown(false)
+	w.refused(run(array.Update), failure.CodeRefused, "primary")
+}
+
+// TestTheTargetClusterIsLost: nothing is changed at the source, and the next sync goes on.
+func TestTheTargetClusterIsLost(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.full()
+	require.NoError(t, err)
+	w.dst.SetDown(true)
+	o := w.status()
+	require.Equal(t, array.LinkDown, o.Link)
+	require.False(t, o.AllReachable())
+	base := w.src.Snapshots(srcImage)
+	_, err = w.sync()
+	w.refused(err, failure.CodeUnreachable, "does not answer")
+	require.Equal(t, base, w.src.Snapshots(srcImage))
+	w.dst.SetDown(false)
+	w.change()
+	_, err = w.sync()
+	require.NoError(t, err)
+	w.equal(w.src.Content(srcImage, ""))
+}

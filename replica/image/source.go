@@ -16,7 +16,6 @@ import (
 
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/array/rbd/delta"
-	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/replica"
 	"github.com/ddsgo/ddsgo/stream/session"
@@ -261,6 +260,3 @@ func (s *source) clean(ctx context.Context, names []string) error {
 	}
 	return s.refresh(ctx)
 }
-
-// pending is the generation of the unfinished run.
-func (s *source) pending() generation.Generation { return s.marked(s.doc.Pending).Generation }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -90,7 +92,7 @@ func imageLeg(env environment, r config.Resource, ev replica.Events) (image.Leg,
 		return image.Leg{}, err
 	}
 	leg := image.Leg{
-		End: end, Resource: r.Name, Target: transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir}, Device: t.Device, Rewinds: l.ToImage(),
+		End: end, Resource: r.Name, Target: farEnd(t, dir), Device: t.Device, Rewinds: l.ToImage(),
 		StateDir: dir, Codec: codec, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), Host: host, Events: ev, Now: time.Now,
 	}
 	if leg.Dial, err = targetDialer(env, r); err != nil {
@@ -103,6 +105,16 @@ func imageLeg(env environment, r config.Resource, ev replica.Events) (image.Leg,
 		return leg, err
 	}
 	return leg, nil
+}
+
+// farEnd is where the target's ddsgo runs: on this host it is this program, with this state directory.
+func farEnd(t config.LVMTarget, stateDir string) transport.Target {
+	far := transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir}
+	if t.Host == "" && slices.Equal(t.Command, []string{"ddsgo"}) {
+		far.Command = nil
+		far.StateDir = cmp.Or(t.StateDir, stateDir)
+	}
+	return far
 }
 
 // openImageLeg makes the driver of a leg whose source is an image.
