@@ -46,14 +46,9 @@ func (c pipedCarrier) close() error { return c.shell.close() }
 
 // converse opens a shell and writes input to it.
 func (s *shell) converse(ctx context.Context, input string) (string, int, error) {
-	c, err := s.client(ctx)
+	c, session, err := s.session(ctx)
 	if err != nil {
-		return "", 0, &silence{err, true}
-	}
-	session, err := c.NewSession()
-	if err != nil {
-		s.drop(c)
-		return "", 0, &silence{err, true}
+		return "", 0, err
 	}
 	out, errs := &capped{}, &capped{}
 	session.Stdout, session.Stderr, session.Stdin = out, errs, strings.NewReader(input)
@@ -68,6 +63,9 @@ func (s *shell) converse(ctx context.Context, input string) (string, int, error)
 	if ctx.Err() != nil {
 		s.drop(c)
 		return "", 0, &silence{context.Cause(ctx), false}
+	}
+	if out.over {
+		return "", 0, ErrOverLimit
 	}
 	var exit *ssh.ExitError
 	if errors.As(err, &exit) {

@@ -143,27 +143,36 @@ func (s *shell) close() error {
 	return err
 }
 
-// run sends one command line through an exec channel.
-func (s *shell) run(ctx context.Context, line string) (string, int, error) {
+// session opens a session on the present connection, or on a new one if that has broken since it was
+// used last.
+func (s *shell) session(ctx context.Context) (*ssh.Client, *ssh.Session, error) {
 	for again := true; ; again = false {
 		c, err := s.client(ctx)
 		if err != nil {
-			return "", 0, &silence{err, true}
+			return nil, nil, &silence{err, true}
 		}
 		session, err := c.NewSession()
-		if err != nil { // the connection broke since it was used last
-			s.drop(c)
-			if again && ctx.Err() == nil {
-				continue
-			}
-			return "", 0, &silence{err, true}
+		if err == nil {
+			return c, session, nil
 		}
-		out, rc, err := s.exec(ctx, c, session, line)
-		if err != nil {
-			s.drop(c)
+		s.drop(c)
+		if !again || ctx.Err() != nil {
+			return nil, nil, &silence{err, true}
 		}
-		return out, rc, err
 	}
+}
+
+// run sends one command line through an exec channel.
+func (s *shell) run(ctx context.Context, line string) (string, int, error) {
+	c, session, err := s.session(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	out, rc, err := s.exec(ctx, c, session, line)
+	if err != nil {
+		s.drop(c)
+	}
+	return out, rc, err
 }
 
 func (s *shell) exec(ctx context.Context, c *ssh.Client, session *ssh.Session, line string) (string, int, error) {

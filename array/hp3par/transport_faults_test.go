@@ -122,6 +122,19 @@ func TestConnectionClosedByRemoteHost(t *testing.T) {
 	}
 }
 
+// A connection that broke while nobody used it is replaced without a word.
+func TestConnectionThatBrokeMeanwhile(t *testing.T) {
+	for _, transport := range []string{"ssh", "piped"} {
+		b := newBench(t, "async", nil)
+		over(t, b, transport)
+		require.True(t, b.observe(t).AllReachable())
+		require.NoError(t, b.sim.AddFault("", "mgmt_down", true)) // cuts what is open
+		b.sim.ClearFaults("", "mgmt_down")
+		o := b.observe(t)
+		require.True(t, o.AllReachable(), "%s: %+v", transport, o.Sides)
+	}
+}
+
 // Many resources at once open no more sessions than max_cli.
 func TestMaxCLI(t *testing.T) {
 	for _, transport := range []string{"ssh", "piped", "wsapi"} {
