@@ -173,6 +173,17 @@ func TestStartOfASynchronousGroup(t *testing.T) {
 	}
 }
 
+// The secondary's array does not know when the last transfer began, and ddsgo does not pretend to.
+func TestFailoverTellsWhatIsMissing(t *testing.T) {
+	b := newBench(t, "async", nil)
+	require.NoError(t, b.sim.AddFault("hp3par1.opensvc.com", "array_down", true))
+	s := b.run(t, array.Goal{Verb: array.Failover, Site: "site2"})
+	require.Equal(t, []string{"what was written since the transfer that ended at 2014-03-25T15:12:48Z (LAST-SYNC) began is not at site2"}, s.Warnings)
+	b = newBench(t, "async", nil)
+	s = b.run(t, array.Goal{Verb: array.Failover, Site: "site2", Force: true})
+	require.Equal(t, []string{"writes after 2014-03-25T15:12:47Z (LAST-SYNC) are not at site2"}, s.Warnings)
+}
+
 // A person reads what will be missing before the first command, not after the last.
 func TestStartWarnsBeforeItActs(t *testing.T) {
 	for first, warns := range map[string]string{

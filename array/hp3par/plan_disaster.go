@@ -17,7 +17,7 @@ func (v view) failover() (array.Plan, error) {
 	if !s.Reachable {
 		return array.Plan{}, array.Unreachable(to, errors.Join(ErrNoReply, errors.New(s.Error)))
 	}
-	p := array.Plan{Authoritative: to, Warnings: []string{"writes after " + v.lastCommon() + " (LAST-SYNC) are not at " + to}}
+	p := array.Plan{Authoritative: to, Warnings: []string{v.missing(to)}}
 	if v.started(to) {
 		stop := v.step(from, opStop, "stop replication")
 		if !peer.Reachable {
@@ -54,6 +54,15 @@ func (v view) stays(site string) (array.Plan, error) {
 
 func (v view) twoPrimaries(rule string) *array.Refusal {
 	return array.Refuse(rule, "ddsgo plan failback "+v.d.c.Name+" --discard SITE", "both sides are primary")
+}
+
+// missing is what a person has to know before site is made primary. Only the primary's array tells when
+// the last copy began; the others know when it had come.
+func (v view) missing(site string) string {
+	if v.Mode != modeSync && len(v.Primaries()) == 0 && v.LastSync != nil {
+		return "what was written since the transfer that ended at " + v.lastCommon() + " (LAST-SYNC) began is not at " + site
+	}
+	return "writes after " + v.lastCommon() + " (LAST-SYNC) are not at " + site
 }
 
 func (v view) lastCommon() string {

@@ -126,7 +126,7 @@ func (v view) relocate() (array.Plan, error) {
 	copies := first && len(p.Steps) > 0 && (p.Steps[0].Args["op"] == opSync || p.Steps[0].Args["op"] == opStart)
 	inStep := v.Mode == modeSync && (v.Replication == array.Running && v.AllSynced() || v.g.Did(opStop+"@"+v.d.peer(to)))
 	if err == nil && len(p.Steps) > 0 && !inStep && !copies {
-		p.Warnings = append(p.Warnings, "writes after "+v.lastCommon()+" (LAST-SYNC) are not at "+to)
+		p.Warnings = append(p.Warnings, v.missing(to))
 	}
 	return p, err
 }
