@@ -9,6 +9,8 @@ import (
 
 // Counters is what the kernel counted for a block device since it appeared, in one boot.
 type Counters struct {
+	// BootID names the boot and, where the kernel tells (Linux 5.15), the device's appearance in
+	// it: a logical volume that is deactivated and activated again counts from zero.
 	BootID           string `json:"boot_id"`
 	Writes           uint64 `json:"writes"`
 	SectorsWritten   uint64 `json:"sectors_written"` // of 512 bytes
@@ -61,6 +63,9 @@ func (s system) counters(path string) (Counters, error) {
 		return Counters{}, fmt.Errorf("%s: %s has %d fields, want at least %d", path, file, len(fields), statSectorsWritten+1)
 	}
 	c := Counters{BootID: boot}
+	if seq, err := attribute(filepath.Join(s.block(major, minor), "diskseq")); err == nil && seq != "" {
+		c.BootID += "/" + seq
+	}
 	for _, f := range []struct {
 		at int
 		to *uint64

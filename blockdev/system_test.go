@@ -88,6 +88,20 @@ func TestCountersOfOldAndNewKernels(t *testing.T) {
 	}
 }
 
+// A device that was taken down and made anew within one boot counts from zero.
+func TestCountersOfADeviceMadeAnew(t *testing.T) {
+	of := func(seq string) Counters {
+		s := fakeSystem(t, map[string]string{
+			"proc/sys/kernel/random/boot_id": "boot-1\n", "sys/dev/block/253:4/stat": "1 2 3 4 5 6 7 8 9 10 11", "sys/dev/block/253:4/diskseq": seq + "\n",
+		})
+		c, err := s.counters("/dev/mapper/vg-a")
+		require.NoError(t, err)
+		return c
+	}
+	require.True(t, of("17").Untouched(of("17")))
+	require.False(t, of("18").Untouched(of("17")))
+}
+
 func TestUntouchedNeedsTheSameBoot(t *testing.T) {
 	a := Counters{BootID: "1", Writes: 5}
 	require.True(t, a.Untouched(a))

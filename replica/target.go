@@ -184,8 +184,9 @@ func (t *target) load(ctx context.Context) error {
 }
 
 // noticeForeignWrites marks a clean target suspect when its counters moved since the last
-// apply. A reboot restarts them and proves nothing: the read-only permission, which is
-// kept in LVM's metadata, is what protects across it.
+// apply. A reboot, and a volume that is deactivated and activated again, restarts them and
+// proves nothing: the read-only permission, which is kept in LVM's metadata, is what
+// protects across that.
 func (t *target) noticeForeignWrites(ctx context.Context) error {
 	c := t.doc.Counters
 	if c == nil || t.doc.Role != state.RoleSecondary || t.doc.Condition.Kind != state.KindClean {
@@ -195,7 +196,8 @@ func (t *target) noticeForeignWrites(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.ref.Device, err)
 	}
-	if now.BootID != c.BootID || (now.Writes == c.Writes && now.Discards == c.Discards) {
+	anew := now.BootID != c.BootID || now.Writes < c.Writes || now.Discards < c.Discards // the machine or the device started from zero
+	if anew || (now.Writes == c.Writes && now.Discards == c.Discards) {
 		return nil
 	}
 	reason := fmt.Sprintf("%d writes and %d discards since the last apply that were not ddsgo's", now.Writes-c.Writes, now.Discards-c.Discards)
