@@ -21,6 +21,7 @@
 // is compared, because on a shared machine only ratios within one run mean something. After
 // each run the target is compared with the source: a fast wrong answer is a failure.
 //
-// Files lie on tmpfs, so no disk is measured. Wall times depend on the load of the machine;
+// Files lie on tmpfs, so no disk is measured, but for verify and resync, whose goals are about a
+// disk: there dd reads the same file in the same round. Wall times depend on the load of the machine;
 // the goals are about CPU, bytes and memory.
 package bench

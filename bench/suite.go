@@ -15,6 +15,7 @@ import (
 type Suite struct {
 	Ddsgo    string // the program to measure
 	Dir      string // where the files go: tmpfs
+	Disk     string // where volumes go that have to be read from a disk
 	Size     int64  // of the volumes, bytes
 	Large    int64  // of the sparse volume that must cost no more
 	Rounds   int
@@ -62,6 +63,7 @@ func (s *Suite) Run(ctx context.Context) (report *Report, err error) {
 		{"full copy, mixed image, through ssh", s.fullSSH},
 		{"same changes, small and large volume", s.scale},
 		{"exception table, in process", s.parse},
+		{"verify and resync of a volume on disk, in process", s.hashing},
 	} {
 		if strings.Contains(g.name, s.Only) {
 			if err := g.run(ctx, g.name); err != nil {

@@ -30,6 +30,7 @@ func run(ctx context.Context, args []string) (code int, err error) {
 	flags := flag.NewFlagSet("ddsbench", flag.ContinueOnError)
 	ddsgo := flags.String("ddsgo", "bin/ddsgo", "the program to measure")
 	dir := flags.String("dir", "/dev/shm", "where the files go; should be tmpfs")
+	disk := flags.String("disk", "/var/tmp", "where volumes go that have to be read from a disk")
 	size := flags.String("size", "1GiB", "size of the volumes")
 	large := flags.String("large", "256GiB", "size of the large sparse volume")
 	rounds := flags.Int("rounds", 5, "interleaved rounds; the median counts")
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string) (code int, err error) {
 		}
 		return 4, nil
 	}
-	suite := &bench.Suite{Rounds: *rounds, Only: *only, Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
+	suite := &bench.Suite{Rounds: *rounds, Only: *only, Disk: *disk, Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
 	for text, to := range map[string]*int64{*size: &suite.Size, *large: &suite.Large} {
 		n, err := humanize.ParseBytes(text)
 		if err != nil || n < 64<<20 || n > 1<<40 || n%bench.BlockSize != 0 {
