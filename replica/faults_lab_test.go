@@ -29,6 +29,9 @@ func newPairOn(t *testing.T, size int64, ssh *lab.SSHServer) (p *pair, source, t
 	return p, source, target
 }
 
+// thorough says that time is no object: LAB_FULL=1, as in make lab-full and make soak.
+func thorough() bool { return os.Getenv("LAB_FULL") != "" }
+
 // condition is the target's own word for what it holds.
 func (p *pair) condition() string {
 	p.t.Helper()
@@ -47,16 +50,23 @@ func TestTargetDiskFails(t *testing.T) {
 	off, length := p.dst.Extent(t, "appdata")
 	changed := bytes.Repeat([]byte("changed!"), 128<<10)
 
-	for name, fail := range map[string]func(){
-		"every write fails (dm-flakey)":   func() { disk.ErrorWritesIn(off, length) },
-		"one block is bad (dm-error)":     func() { disk.ErrorRange(off+mib+64<<10, 4096) },
-		"every request fails (dm-error)":  func() { disk.ErrorRange(off, length) },
-		"the last write fails (dm-error)": func() { disk.ErrorRange(off+2*mib-4096, 4096) },
+	for i, fault := range []struct {
+		name string
+		fail func()
+	}{
+		{"every write fails (dm-flakey)", func() { disk.ErrorWritesIn(off, length) }},
+		{"the last block is bad (dm-error)", func() { disk.ErrorRange(off+2*mib-4096, 4096) }},
+		{"a block in the middle is bad (dm-error)", func() { disk.ErrorRange(off+mib+64<<10, 4096) }},
+		{"every request fails (dm-error)", func() { disk.ErrorRange(off, length) }},
 	} {
+		if i >= 2 && !thorough() {
+			break
+		}
+		name := fault.name
 		t.Log(name)
 		changed[0]++
 		lab.WriteAt(t, p.source, changed, mib)
-		fail()
+		fault.fail()
 		code, out := p.run("sync", "app")
 		disk.Allow()
 		require.NotZero(t, code, out)
@@ -91,7 +101,11 @@ func TestSourceDiskFails(t *testing.T) {
 	p.ok("full", "app")
 	before := lab.Hash(t, p.target)
 	off, _ := p.src.Extent(t, "app-data")
-	for _, bad := range []int64{2 * mib, 2*mib + 508<<10} {
+	places := []int64{2*mib + 508<<10, 2 * mib}
+	if !thorough() {
+		places = places[:1]
+	}
+	for _, bad := range places {
 		lab.WriteAt(t, p.source, bytes.Repeat([]byte{byte(bad >> 12), 7}, 256<<10), 2*mib)
 		disk.ErrorRange(off+bad, 4096)
 		code, out := p.run("sync", "app")
@@ -109,6 +123,9 @@ func TestSourceDiskFails(t *testing.T) {
 // TestStalledDisk: the target's disk does not answer for a while, longer than the progress
 // time-out. The run waits for it, because the far end lives and says so, and finishes.
 func TestStalledDisk(t *testing.T) {
+	if !thorough() {
+		t.Skip("skipped: a stall longer than the progress time-out takes half a minute (LAB_FULL=1 runs it)")
+	}
 	p, _, disk := newPairOn(t, 24*mib, lab.SSHD(t))
 	p.extra = "progress_timeout: 8s, codec: none, "
 	p.configure("host: dr1, ")
