@@ -14,7 +14,7 @@ func TestEveryKeyOfTheContract(t *testing.T) {
 	c, err := Load("testdata/good/contracts.yaml")
 	require.NoError(t, err)
 	require.Equal(t, "site1", c.LocalSite)
-	require.Equal(t, []string{"adopted", "appdata", "fromceph", "img", "offsite", "p1", "rep", "snaps", "svc1", "toceph"}, c.Names())
+	require.Equal(t, []string{"adopted", "appdata", "fromceph", "guarded", "img", "offsite", "p1", "rep", "rewound", "snaps", "svc1", "toceph"}, c.Names())
 	require.Equal(t, []string{"site1", "site2"}, c.Resources["svc1"].Sites())
 	require.Equal(t, []string{"source", "dr1"}, c.Resources["appdata"].Sites())
 	app := c.Resources["appdata"].LVM
@@ -23,6 +23,10 @@ func TestEveryKeyOfTheContract(t *testing.T) {
 	require.Equal(t, []string{"ddsgo"}, app.Targets[0].Command)
 	require.Equal(t, int64(4<<30), c.Resources["adopted"].LVM.SnapSize.Of(1))
 	require.Nil(t, app.SnapExtend)
+	require.Equal(t, []any{"auto", "journal", 0, Size(0)}, []any{app.SubChunk, app.Protect, app.History, app.ChunkSize})
+	guarded, rewound := c.Resources["guarded"].LVM, c.Resources["rewound"].LVM
+	require.Equal(t, []any{"never", "snapshot", Size(64 << 10)}, []any{guarded.SubChunk, guarded.Protect, guarded.ChunkSize})
+	require.Equal(t, []any{"always", "journal", 7}, []any{rewound.SubChunk, rewound.Protect, rewound.History})
 	require.Equal(t, &SnapExtend{Step: SnapSize{Bytes: 512 << 20}, Max: SnapSize{Percent: 50}}, c.Resources["adopted"].LVM.SnapExtend)
 	require.Equal(t, Strings{"http://127.0.0.1:8002"}, c.Arrays["ibox2"].URL)
 	require.Equal(t, "hp3par2.opensvc.com", c.Arrays["hp3par2.opensvc.com"].Manager)
