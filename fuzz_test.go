@@ -25,6 +25,7 @@ var decoders = map[string]string{
 	"array/hp3par/proxy": "another program's configuration",
 	"array/rbd":          "what Ceph's tools print",
 	"array/rbd/delta":    "records of rbd export-diff",
+	"replica/image":      "the metadata of RBD images",
 	"array/infinibox":    "what an array's API answers",
 	"array/plugin":       "what a driver outside the program answers",
 }
