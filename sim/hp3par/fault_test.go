@@ -159,6 +159,19 @@ func TestPresentationFaults(t *testing.T) {
 	require.Contains(t, must(t, s, 1, "showrcopy groups -csvtable -nohdtot"), "2014-03-25 11:42:48 XYZ")
 }
 
+func TestOptionsColumn(t *testing.T) {
+	s := start(t, nil)
+	for form, want := range map[string]string{
+		"quoted": "Periodic,\"Last-Sync 2014-03-25 15:12:47 UTC , Period 5m, auto_recover,over_per_alert\"\n",
+		"bare":   "Periodic,Last-Sync 2014-03-25 15:12:47 UTC , Period 5m, auto_recover,over_per_alert\n",
+		"empty":  "Periodic,\n",
+	} {
+		require.NoError(t, s.AddFault("", "options", form))
+		require.Contains(t, must(t, s, 0, "showrcopy groups -csvtable -nohdtot"), want)
+		s.ClearFaults("", "options")
+	}
+}
+
 func TestSlowReply(t *testing.T) {
 	s := start(t, nil)
 	_, err := s.Faults().Add(control.Fault{Kind: "slow_ms", Value: json.RawMessage("150"), Match: "showrcopy", Count: 1})
@@ -173,7 +186,7 @@ func TestFaultValuesAreChecked(t *testing.T) {
 	for _, f := range []string{
 		`{"kind":"nosuch"}`, `{"kind":"slow_ms"}`, `{"kind":"slow_ms","value":-1}`, `{"kind":"timezone","value":"Mars"}`,
 		`{"kind":"timezone","value":1}`, `{"kind":"link_down","value":"yes"}`, `{"kind":"link_down","array":"nosuch"}`,
-		`{"kind":"link_down","count":-1}`, `{"kind":"link_down","colour":1}`, `{"kind":"returning_role","value":"x"}`, `{}`, `[]`, `{`,
+		`{"kind":"link_down","count":-1}`, `{"kind":"link_down","colour":1}`, `{"kind":"returning_role","value":"x"}`, `{"kind":"options","value":"x"}`, `{}`, `[]`, `{`,
 	} {
 		status, body := post(t, s, "/v1/fault", f)
 		require.Contains(t, []int{400, 404}, status, "%s: %s", f, body)
