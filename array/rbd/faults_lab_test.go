@@ -212,9 +212,10 @@ func pauseEndedByRestart(t *testing.T, lab *ceph.Lab) {
 	require.Equal(t, array.Held, p.observe().Replication)
 	lab.Secondary.Stop(ceph.Mirror)
 	require.NoError(t, lab.Secondary.StartMirror())
-	p.waitRunning()
-	o := p.observe()
-	require.Contains(t, reasons(o), "restart ended the pause")
+	require.Eventually(t, func() bool { // until its socket answers, its report is from before
+		o := p.observe()
+		return o.Side(away).Native["rbd_mirror"] == "Replaying" && strings.Contains(reasons(o), "restart ended the pause")
+	}, 3*time.Minute, time.Second)
 	require.Equal(t, report.ResultDone, p.must(array.Goal{Verb: array.Break}).Result, "a break holds it again")
 	require.Equal(t, array.Held, p.observe().Replication)
 	p.must(array.Goal{Verb: array.Resume})

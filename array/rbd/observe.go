@@ -300,7 +300,7 @@ func (d *Driver) assessTarget(o *array.Observation, p pair, from, to int, sync a
 		}
 	}
 	if d.cfg.Mode == ModeJournal && a.paused() && o.Replication == array.Running {
-		reason(array.ReasonHeld, "ddsgo break "+name, "a break was asked for, but rbd-mirror at %s replays: its restart ended the pause", site)
+		reason(array.ReasonHeld, "ddsgo break "+name, "a break was asked for, but rbd-mirror at %s replays: its restart ended the pause; %s", site, b.describe())
 	}
 	if d.cfg.Mode == ModeSnapshot && o.Replication == array.Running && len(a.Schedules)+len(a.Inherited) == 0 {
 		reason(array.ReasonNoPeriod, "ddsgo array setup "+name, "no snapshot schedule on %s: the copy moves only by `ddsgo update`", a.Cluster)
