@@ -36,6 +36,16 @@
 // never healthy. Zone names are looked up in a table of the configuration, because Go's
 // time.Parse accepts any three letters and silently takes them for UTC.
 //
+// A change of direction is a toggle. Where no reply came to one, both sides are read for a
+// quarter of a minute before it is sent again, and a group that is busy is looked at, not
+// told again. A command that the array had no session for is repeated: it was not seen.
+//
+// Of two primaries only the reversed one is what start and failover make it; the other
+// was never told that it is out of date.
+//
+// Where an array shows no Last-Sync, the volumes' own times take its place as what has to
+// move. They tell the end of a transfer, not the instant that the secondary holds.
+//
 // Which number a WSAPI error carries is known for a few errors only; on all others the
 // driver goes by the HTTP status.
 package hp3par
