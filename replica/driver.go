@@ -59,17 +59,17 @@ func (d *Driver) Capabilities() array.Capabilities {
 // Observe implements array.Driver. It takes no lock and changes nothing.
 func (d *Driver) Observe(ctx context.Context) (array.Observation, error) {
 	o := array.Observation{At: d.Host.Now().UTC(), Link: array.LinkUnknown, Replication: array.ReplicationUnknown}
+	far, dst := d.observeTarget(ctx, &o)
 	var f Facts
 	var src array.Side
 	if d.AtTarget {
 		src = array.Side{Site: SiteSource, ObservedAt: o.At, Role: array.RoleUnknown, Error: "a target has no connection to its source"}
 	} else {
 		var err error
-		if src, f, err = d.observeSource(ctx, &o); err != nil {
+		if src, f, err = d.observeSource(ctx, &o, far.At); err != nil {
 			return o, err
 		}
 	}
-	far, dst := d.observeTarget(ctx, &o)
 	f.Target = far
 	if src.Reachable {
 		b, err := json.Marshal(f)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/state"
@@ -123,6 +124,12 @@ func TestPutBackIsRejoined(t *testing.T) {
 			}
 			w.restoreTarget(back)
 			w.put(w.src, sourcePath, volumeBytes-chunkBytes, bytes.Repeat([]byte("x"), chunkBytes))
+			e := w.start(nil)
+			d := &Driver{Host: e.near, Leg: w.theLeg(), Opt: SyncOptions{Dial: e.dial}}
+			o, err := d.Observe(context.Background())
+			require.NoError(t, err)
+			_, err = d.Plan(o, array.Goal{Verb: array.Update})
+			require.Equal(t, behind > state.KeepSets, err != nil, "what the verb plans is what the sync does: %v", err)
 			rep, err := w.run(w.start(nil), doSync)
 			if behind > state.KeepSets {
 				code, _ := failure.CodeOf(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/blockdev"
+	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream/session"
@@ -18,8 +19,9 @@ const opInspect = "inspect"
 // snapshotFull is the fill of the tracking snapshot, in percent, from which on status warns.
 const snapshotFull = 80
 
-// observeSource reads this host's side of the leg, without a lock.
-func (d *Driver) observeSource(ctx context.Context, o *array.Observation) (array.Side, Facts, error) {
+// observeSource reads this host's side of the leg, without a lock. at is the generation that
+// the target holds: whether kept sets lead on from there is this side's to say.
+func (d *Driver) observeSource(ctx context.Context, o *array.Observation, at generation.Generation) (array.Side, Facts, error) {
 	side := array.Side{Site: SiteSource, ObservedAt: d.Host.Now().UTC(), Role: array.RoleUnknown, Native: map[string]any{}}
 	f := Facts{Resource: d.Leg.Resource}
 	s, err := d.Host.lookAtSource(ctx, d.Leg)
@@ -27,6 +29,7 @@ func (d *Driver) observeSource(ctx context.Context, o *array.Observation) (array
 		side.Error = err.Error()
 		return side, f, nil //nolint:nilerr // a side that cannot be read is data
 	}
+	s.far.Generation = at
 	if f, err = s.facts(ctx); err != nil {
 		side.Error = err.Error()
 		return side, f, nil //nolint:nilerr // likewise

@@ -29,7 +29,7 @@ type Allow struct {
 func (s Service) Handle(ctx context.Context, req *session.Request) error {
 	handlers := map[string]func(context.Context, *session.Request) error{
 		opProbe: s.Host.probe, opInspect: s.Host.inspect, opReceive: s.Host.receive, opHold: s.Host.hold, opRelease: s.Host.releaseHold, opPromote: s.Host.promote, opList: s.Host.list, opAdopt: s.Host.adoptTarget,
-		opDigest: s.Host.digest, opVerified: s.Host.verified, opHistory: s.Host.history, opReclaim: s.Host.reclaim,
+		opDigest: s.Host.digest, opVerified: s.Host.verified, opHistory: s.Host.history, opReclaim: s.Host.reclaim, opExtend: s.Host.extend,
 	}
 	handle, ok := handlers[req.Op]
 	if !ok {

@@ -62,7 +62,7 @@ func (s *source) checkRoom(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("%s: %w", s.origin, lvm.ErrNotFound)
 	}
-	need, what := lvm.StoreBytes(origin, s.storeSize(), 0), "the snapshot"
+	need, what := lvm.StoreBytes(origin, s.storeSize(), s.leg.ChunkSize), "the snapshot"
 	_, first := lvm.ByName(lvs, s.names[0])
 	_, second := lvm.ByName(lvs, s.names[1])
 	if !first && !second {
@@ -77,8 +77,11 @@ func (s *source) checkRoom(ctx context.Context) error {
 
 // storeSize is the size of a snapshot's exception store. One as large as the origin shall
 // never overflow, so it has to hold the exception tables too; LVM takes no more than that.
-func (s *source) storeSize() int64 {
-	size, origin := s.leg.SnapSize(s.origin.Size), s.origin.Size
+func (s *source) storeSize() int64 { return s.storeSizeOf(s.origin.Size) }
+
+// storeSizeOf is storeSize for an origin of another size.
+func (s *source) storeSizeOf(origin int64) int64 {
+	size := s.leg.SnapSize(origin)
 	if size >= origin {
 		return origin + origin/128 + 8<<20
 	}

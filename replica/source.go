@@ -49,6 +49,7 @@ type source struct {
 	// compared is what the target's write counters were when a hash exchange read it.
 	compared *state.Counters
 	doubt    string           // why the target is suspect although it took what was sent
+	growing  bool             // a target that is too small as yet is no refusal
 	folds    int              // transfers that were ended for a fold
 	fills    map[string]*fill // what the watch saw of the snapshots, by dm name
 	leads    []lead           // how kept sets lead to the tracking snapshot; see findLeads
@@ -298,7 +299,7 @@ func (s *source) knows(uuid string) bool {
 		return true
 	}
 	op := s.doc.Operation
-	return op != nil && (op.To.UUID == uuid || op.Phase == phaseFolded && op.From.UUID == uuid)
+	return op != nil && (op.To.UUID == uuid || (op.Phase == phaseFolded || op.Verb == verbGrow) && op.From.UUID == uuid)
 }
 
 // targetFacts is the far side's answer as reconcile sees it.

@@ -173,8 +173,8 @@ func (s *source) probe(ctx context.Context) error {
 	if r.InUse != "" {
 		return inUse(s.leg.Device, r.InUse, r.Host)
 	}
-	if r.Size < s.origin.Size && !r.Grows {
-		return failure.Refused(s.leg.Device, fmt.Sprintf("the target is too small: %d bytes, the source has %d", r.Size, s.origin.Size), fmt.Sprintf("lvextend it on %s to at least %d bytes", r.Host, s.origin.Size))
+	if r.Size < s.origin.Size && !r.Grows && !s.growing {
+		return failure.Refused(s.leg.Device, fmt.Sprintf("the target is too small: %d bytes, the source has %d", r.Size, s.origin.Size), fmt.Sprintf("ddsgo grow %s --extend-target, or lvextend it on %s to at least %d bytes", s.leg.Resource, r.Host, s.origin.Size))
 	}
 	return nil
 }

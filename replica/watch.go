@@ -162,9 +162,9 @@ func (s *source) storeFacts(ctx context.Context, c forecast, uuid string, mayFol
 	if !ok || !found {
 		return storeFacts{}, lv, fmt.Errorf("%s: %w", s.origin, lvm.ErrNotFound)
 	}
-	next := lvm.StoreBytes(origin, s.storeSize(), 0)
+	next := lvm.StoreBytes(origin, s.storeSize(), s.leg.ChunkSize)
 	f := storeFacts{forecast: c, interval: s.h.watchEvery(), extent: origin.ExtentSize, free: origin.VGFree, reserve: next,
-		largest: lvm.StoreBytes(origin, 2*origin.Size+(64<<20), 0), foldNeeds: -1}
+		largest: lvm.StoreBytes(origin, 2*origin.Size+(64<<20), s.leg.ChunkSize), foldNeeds: -1}
 	if x := s.leg.SnapExtend; x.Step != nil && x.Max != nil {
 		f.step, f.limit = x.Step(origin.Size), x.Max(origin.Size)
 	}

@@ -125,9 +125,11 @@ func (w *legWatch) round(ctx context.Context, all bool) error {
 		f.add(look{time.Now(), st.Used, st.Total})
 		c := f.forecast()
 		seen := w.seen(name, c)
-		if c.endangered(w.opt.Interval, foldMargin, w.opt.Horizon) && len(f.looks) > 1 {
-			err := w.rescue(ctx, name, c, &seen)
-			errs = append(errs, err)
+		switch {
+		case !c.endangered(w.opt.Interval, foldMargin, w.opt.Horizon):
+			delete(w.told, name) // the next trouble is worth telling again
+		case len(f.looks) > 1:
+			errs = append(errs, w.rescue(ctx, name, c, &seen))
 		}
 		if all || seen.Action != actNone.String() {
 			w.tell(seen)
@@ -145,13 +147,16 @@ func (w *legWatch) seen(name string, c forecast) report.Watch {
 	return r
 }
 
+// actInvalid is the action of a report on a snapshot that is lost.
+const actInvalid = "invalid"
+
 // tell reports; what is only a repetition of the last word on a snapshot is left out.
 func (w *legWatch) tell(r report.Watch) {
-	key := r.Action + "\n" + r.Detail
-	if !w.opt.Once && r.Action == actWarn.String() && w.told[r.Snapshot] == key {
+	trouble := r.Action == actWarn.String() || r.Action == actInvalid
+	if !w.opt.Once && trouble && w.told[r.Snapshot] == r.Action {
 		return
 	}
-	w.told[r.Snapshot] = key
+	w.told[r.Snapshot] = r.Action
 	w.opt.Report(r)
 }
 
@@ -166,7 +171,7 @@ func (w *legWatch) lost(ctx context.Context, name string) error {
 		return nil
 	}
 	const reason = "it overflowed: the chain is broken"
-	w.tell(report.Watch{Resource: w.leg.Resource, Snapshot: name, Action: "invalid", Detail: reason})
+	w.tell(report.Watch{Resource: w.leg.Resource, Snapshot: name, Action: actInvalid, Detail: reason})
 	return failure.With(failure.CodeOverflow, w.leg.Resource, "the tracking snapshot "+lv.FullName()+" is invalid", "ddsgo resync "+w.leg.Resource+", with a larger snap_size or snap_extend", nil)
 }
 
