@@ -137,6 +137,20 @@ func remotePath() string {
 // Env is the variables that make a program's "ssh" use this server.
 func (s *SSHServer) Env() []string { return []string{"PATH=" + s.BinDir + ":" + os.Getenv("PATH")} }
 
+// Force ties the client's key to one command, as "restrict,command=..." in authorized_keys does.
+func (s *SSHServer) Force(t testing.TB, command string) {
+	t.Helper()
+	dir := filepath.Dir(s.Config)
+	key, err := os.ReadFile(filepath.Join(dir, "user.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("restrict,command=%q %s", command, key)
+	if err := os.WriteFile(filepath.Join(dir, "authorized_keys"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // KillSessions SIGKILLs the server side of every open connection, the sshd itself goes on.
 func (s *SSHServer) KillSessions() {
 	out, err := try("pgrep", "--parent", fmt.Sprint(s.pid))

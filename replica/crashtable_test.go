@@ -115,7 +115,31 @@ func (t *table) markdown(how string) string {
 		fmt.Fprintf(&b, "| %s | %d |\n", f, t.byFate[f])
 	}
 	writeRefusals(&b)
+	b.WriteString("\n## On real devices\n\nReal LVM and device-mapper, the real program, a real sshd: `make lab` (a short form), `make lab-full`, `make soak`.\n\n| fault | what must hold | test |\n|---|---|---|\n")
+	for _, r := range inTheLab {
+		fmt.Fprintf(&b, "| %s | %s | `%s` |\n", r[0], r[1], r[2])
+	}
+	b.WriteString("\nRandom operations with all of these mixed: `TestSoakInMemory` (part of `go test`), `TestSoak` (lab), for as long as one likes with `make soak SOAK_TIME=8h SEED=1`.\n")
 	return b.String()
+}
+
+// inTheLab are the faults that real devices meet.
+var inTheLab = [][3]string{
+	{"SIGKILL before, after and inside each command of LVM and dmsetup, on either end", "the next sync finishes; the application saw no error", "TestKillAtEveryCommand"},
+	{"SIGKILL of source or target at any time of a full copy, a sync, a direct sync", "the same command finishes", "TestKillAnyTime"},
+	{"the target's disk refuses writes (dm-flakey), has a bad block, or is gone (dm-error)", "`applying` is visible; the next sync finishes", "TestTargetDiskFails"},
+	{"the target's disk takes writes and forgets them (dm-flakey drop_writes)", "verify finds exactly what is missing, repairs it, verifies again", "TestTargetDiskFails"},
+	{"a block of the source cannot be read (dm-error)", "no success, target untouched; the next sync finishes", "TestSourceDiskFails"},
+	{"the target's disk does not answer for longer than the progress time-out", "the run waits, then finishes", "TestStalledDisk"},
+	{"the spool's disk is too small, or becomes full while a delta arrives", "refused, or ended without a byte on the target; with room the next sync finishes", "TestFullSpoolDisk"},
+	{"the link goes down, or loses every packet", "exit 12 within the progress time-out, target untouched; the next sync finishes", "TestLinkFails"},
+	{"the receiver is stopped (SIGSTOP)", "exit 12 within the progress time-out, target untouched", "TestStoppedPeer"},
+	{"a receiver that was stopped goes on beside the run that replaced it", "it changes nothing any more", "TestStoppedReceiverGoesOn"},
+	{"power cut of the target's disk after any write of a sync, write cache lost (dm-log-writes)", "old or new generation byte for byte, or marked; rolled forward at the next contact; journal, copy and state flushed in this order", "TestFlushOrder"},
+	{"power cut of the whole machine at random times", "the target is what it claims; one sync puts everything right", "make lab-powercut"},
+	{"somebody mounts, maps, opens or swaps to the target", "refused, nothing written", "TestHeldTargets"},
+	{"eleven kinds of damage to state, tags, snapshots and content", "sync refuses, one resync mends: docs/DAMAGE.md", "TestResyncDamages"},
+	{"a hostile client of a key tied to `ddsgo serve`", "other volumes, other operations and other commands are refused", "TestForcedCommand"},
 }
 
 // elsewhere are refusals with tests outside this package's simulation.

@@ -18,14 +18,14 @@ import (
 // refused before its first byte; one whose room is taken while it arrives ends without a byte on
 // the target; in both cases the same command succeeds once there is room.
 func TestFullSpoolDisk(t *testing.T) {
-	p := newPair(t, 24*mib, lab.SSHD(t))
+	p := newPair(t, 12*mib, lab.SSHD(t))
 	far := filepath.Join(p.dir, "far")
 	require.NoError(t, os.Mkdir(far, 0o700))
-	lab.Run(t, "mount", "-t", "tmpfs", "-o", "size=28m", "ddsgolab", far)
+	lab.Run(t, "mount", "-t", "tmpfs", "-o", "size=14m", "ddsgolab", far)
 	t.Cleanup(func() { lab.Run(t, "umount", far) })
 	p.extra = "codec: none, "
 	p.configure("host: dr1, ")
-	lab.Fill(t, p.source, 1, 20*mib)
+	lab.Fill(t, p.source, 1, 10*mib)
 	p.ok("full", "app")
 	before := lab.Hash(t, p.target)
 	ballast := filepath.Join(far, "somebody-elses-file")
@@ -39,8 +39,8 @@ func TestFullSpoolDisk(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ENOSPC)
 	}
 
-	lab.Fill(t, p.source, 2, 20*mib)
-	require.NoError(t, os.WriteFile(ballast, make([]byte, 12*mib), 0o600))
+	lab.Fill(t, p.source, 2, 10*mib)
+	require.NoError(t, os.WriteFile(ballast, make([]byte, 6*mib), 0o600))
 	p.refused(15, "no room to verify the delta", "sync", "app")
 	require.Equal(t, before, lab.Hash(t, p.target))
 	require.NoError(t, os.Remove(ballast))
@@ -66,12 +66,12 @@ func TestFullSpoolDisk(t *testing.T) {
 // TestStoppedReceiverGoesOn: a receiver that was stopped goes on when another run has long taken
 // its place, and may finish whatever it had begun: it changes nothing any more.
 func TestStoppedReceiverGoesOn(t *testing.T) {
-	p := newPair(t, 32*mib, lab.SSHD(t))
+	p := newPair(t, 12*mib, lab.SSHD(t))
 	p.extra = "progress_timeout: 8s, codec: none, "
 	p.configure("host: dr1, ")
-	lab.Fill(t, p.source, 1, 30*mib)
+	lab.Fill(t, p.source, 1, 11*mib)
 	p.ok("full", "app")
-	lab.Fill(t, p.source, 2, 30*mib)
+	lab.Fill(t, p.source, 2, 11*mib)
 	cmd := p.command("sync", "app")
 	require.NoError(t, cmd.Start())
 	stopped := p.stopReceiver()
@@ -79,7 +79,7 @@ func TestStoppedReceiverGoesOn(t *testing.T) {
 	require.Error(t, cmd.Wait())
 	p.ok("sync", "app") // resumes the delta and writes it, beside the stopped one
 	p.requireEqual()
-	lab.Fill(t, p.source, 3, 8*mib)
+	lab.Fill(t, p.source, 3, 6*mib)
 	cmd = p.command("sync", "app")
 	require.NoError(t, cmd.Start())
 	require.NoError(t, syscall.Kill(stopped, syscall.SIGCONT)) // beside the next one
