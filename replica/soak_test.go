@@ -94,6 +94,7 @@ func (s *soak) step() error {
 	}{
 		{4, func() error { s.w.change(); return nil }},
 		{6, func() error { return s.disturbed("sync", s.syncs) }},
+		{3, func() error { return s.disturbed("fold", s.folds) }},
 		{3, func() error { return s.disturbed("verify", s.verifies) }},
 		{2, func() error { return s.disturbed("verify --repair", s.repairs) }},
 		{2, func() error { s.syncsOnly = false; return s.disturbed("resync", s.resyncs) }},
@@ -126,7 +127,8 @@ func (s *soak) say(format string, args ...any) {
 // shuffle changes what a configuration may say from one run to the next.
 func (s *soak) shuffle() {
 	direct, codec := s.rng.IntN(4) == 0, []engine.Codec{engine.CodecNone, engine.CodecS2, engine.CodecZstd, engine.CodecAuto}[s.rng.IntN(4)]
-	s.w.leg = func(l *Leg) { l.Direct, l.Codec = direct, codec }
+	pieces := []SubChunk{SubChunkAuto, SubChunkAlways, SubChunkNever}[s.rng.IntN(3)]
+	s.w.leg = func(l *Leg) { l.Direct, l.Codec, l.SubChunk = direct, codec, pieces }
 }
 
 // disturbed runs a command with a fault at a random operation.
@@ -159,6 +161,11 @@ func (s *soak) disturbed(name string, act func(*ends) error) error {
 }
 
 func (s *soak) syncs(e *ends) error { _, err := s.w.run(e, doSync); return err }
+
+func (s *soak) folds(e *ends) error {
+	_, err := e.near.Fold(context.Background(), s.w.theLeg(), SyncOptions{})
+	return err
+}
 
 func (s *soak) overwrites(e *ends) error { _, err := s.w.run(e, doOverwrite); return err }
 
