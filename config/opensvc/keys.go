@@ -30,7 +30,7 @@ func (m *importer) unused(sec *section, ours []string, only ...string) {
 		switch {
 		case slices.Contains(ours, e.key), len(only) > 0 && !slices.Contains(only, e.key):
 		case slices.Contains(scheduleKeys(), e.key):
-			m.note(sec.doc, e.line, "[%s] %s = %s: ddsgo keeps no schedule of its own; start `ddsgo update` from a timer", sec.name, e.full(), e.value)
+			m.note(sec.doc, e.line, "[%s] %s = %s: ddsgo keeps no schedule of its own; start `ddsgo update` from a timer, such as ddsgo@.timer", sec.name, e.full(), e.value)
 		case slices.Contains(inertKeys(), e.key), trigger(e.key):
 			m.note(sec.doc, e.line, "[%s] %s is not translated", sec.name, e.full())
 		default:

@@ -262,6 +262,40 @@ func TestReload(t *testing.T) {
 	require.EqualValues(t, 1, fresh.closed.Load())
 }
 
+// A proxy that stops lets its commands end and starts no other.
+func TestStop(t *testing.T) {
+	r := &recorder{block: make(chan struct{}), started: make(chan string, 10)}
+	h, _, s := serveWith(t, r, nil)
+	var wg sync.WaitGroup
+	for range defaultPerArray + 1 { // the last one waits
+		wg.Go(func() {
+			res, err := h.Client().PostForm(h.URL+"/api/cmd/", actForm())
+			if err == nil {
+				_ = res.Body.Close()
+			}
+		})
+	}
+	eventually(t, func() bool { return waiting(s) == 1 })
+	stopped := make(chan struct{})
+	go func() {
+		s.Wait()
+		close(stopped)
+	}()
+	eventually(t, func() bool { return waiting(s) == 0 })
+	status, _ := post(t, h, form(nil))
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	select {
+	case <-stopped:
+		t.Fatal("its commands run")
+	default:
+	}
+	close(r.block)
+	<-stopped
+	wg.Wait()
+	require.Len(t, r.seen(), defaultPerArray)
+	require.EqualValues(t, 1, r.closed.Load())
+}
+
 // A line of the access log has these keys; no secret gets there, whichever field a client
 // puts it into.
 func TestAccessLog(t *testing.T) {

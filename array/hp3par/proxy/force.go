@@ -59,13 +59,27 @@ func (s *Server) close(f *force) {
 	}
 }
 
-// Wait returns when every command that was started has ended, and closes the sessions.
+// Wait starts nothing any more, returns when every command that was started has ended, and
+// closes the sessions.
 func (s *Server) Wait() {
-	s.acts.Wait()
 	s.mu.Lock()
+	s.stopped = true
 	f := s.now
 	s.mu.Unlock()
+	s.stop()
+	s.acts.Wait()
 	s.close(f)
+}
+
+// begin counts a command that starts; done is nil when nothing starts any more.
+func (s *Server) begin() (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	s.acts.Add(1)
+	return s.acts.Done
 }
 
 // slot waits for one of the array's few sessions.
@@ -79,5 +93,6 @@ func (s *Server) slot(ctx context.Context, f *force, array string) (func(), erro
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.queueTime, errQueue)
 	defer cancel()
+	defer context.AfterFunc(s.running, cancel)()
 	return g.pass(ctx, s.limits.queue)
 }

@@ -54,12 +54,17 @@ type Server struct {
 	mu    sync.Mutex
 	now   *force
 	gates map[string]*gate // by array; they outlive a reload
-	acts  sync.WaitGroup
+
+	stopped bool
+	acts    sync.WaitGroup
+	running context.Context // ended by stop: who waits for a turn is sent away
+	stop    context.CancelFunc
 }
 
 // New returns a server. access gets one JSON line per request.
 func New(c *Config, r Runner, access io.Writer, log *slog.Logger) *Server {
 	s := &Server{access: access, log: log, limits: usualLimits(), gates: map[string]*gate{}}
+	s.running, s.stop = context.WithCancel(context.Background())
 	s.Reload(c, r)
 	return s
 }
@@ -205,8 +210,11 @@ func (s *Server) execute(ctx context.Context, f *force, req request) (int, answe
 		return http.StatusServiceUnavailable, answer{Err: ErrBusy.Error(), Ret: 1}
 	}
 	defer release()
-	s.acts.Add(1)
-	defer s.acts.Done()
+	done := s.begin()
+	if done == nil {
+		return http.StatusServiceUnavailable, answer{Err: ErrBusy.Error(), Ret: 1}
+	}
+	defer done()
 	if !strings.HasPrefix(req.cmd, "show") {
 		ctx = context.WithoutCancel(ctx)
 	}
