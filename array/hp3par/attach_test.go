@@ -136,8 +136,9 @@ func TestExportsAfterFailover(t *testing.T) {
 
 			_, err = b.pursue(t, b.svc1(t), array.Goal{Verb: array.VolumeDetach, Volume: volume, Params: map[string]string{"host": "node1", "site": "site1"}}, array.Options{})
 			require.NoError(t, err)
-			_, err = b.pursue(t, b.svc1(t), array.Goal{Verb: array.Failback, Prepare: true, Discard: "site1"}, array.Options{})
+			s, err = b.pursue(t, b.svc1(t), array.Goal{Verb: array.Failback, Prepare: true, Discard: "site1"}, array.Options{})
 			require.NoError(t, err)
+			require.Empty(t, s.Info, "site1 is not primary yet")
 			s, err = b.pursue(t, b.svc1(t), array.Goal{Verb: array.Failback, WritersStopped: true}, array.Options{})
 			require.NoError(t, err)
 			require.Equal(t, "ddsgo array volume attach svc1 VV_SVC1_ROOT --host node1 --param site=site1 --param lun=5", s.Info["export VV_SVC1_ROOT to node1"])

@@ -18,8 +18,8 @@ func (v view) toExport() map[string]string {
 	if site == "" {
 		site = v.Primary()
 	}
-	if site == "" {
-		return nil
+	if site == "" || !v.role(site).primary() {
+		return nil // failback --prepare: the application still runs on the other side
 	}
 	peer := v.d.peer(site)
 	have := v.facts(site)

@@ -30,11 +30,11 @@ await() { # FILE: written by rename when its program serves
 
 run() {
 	echo "$ ddsgo $*"
-	"$ddsgo" --config "$dir/ddsgo.yaml" "$@"
+	"$ddsgo" --config "$dir/ddsgo.yaml" --state-dir "$dir/state" "$@"
 }
 
 expect() { # KEY VALUE: what status --json must say
-	"$ddsgo" --config "$dir/ddsgo.yaml" status svc1 --json | tr -d ' \n' >"$dir/status.json" || true
+	"$ddsgo" --config "$dir/ddsgo.yaml" --state-dir "$dir/state" status svc1 --json | tr -d ' \n' >"$dir/status.json" || true
 	grep -q "\"$1\":$2[,}]" "$dir/status.json" || {
 		echo "demo: expected $1 = $2 in $(cat "$dir/status.json")" >&2
 		exit 1
@@ -73,7 +73,8 @@ arrays:
   hp3par2.opensvc.com: $(array "$1" 2)
 resources:
   svc1: {driver: hp3par, mode: async, sync_max_delay: 10m,
-    sites: {site1: {array: hp3par1.opensvc.com, group: MYRCG}, site2: {array: hp3par2.opensvc.com, group: MYRCG.r12345}}}
+    sites: {site1: {array: hp3par1.opensvc.com, group: MYRCG, cpg: CPG1, snap_cpg: SNAPCPG1},
+      site2: {array: hp3par2.opensvc.com, group: MYRCG.r12345, cpg: CPG1, snap_cpg: SNAPCPG1}}}
 YAML
 }
 
@@ -92,7 +93,9 @@ start_proxy() {
 		echo "creds:"
 		for n in 1 2; do
 			echo "  - {service: svc1, uuid: $(cat "$dir/uuid"), array: hp3par$n.opensvc.com, commands: ["
-			run array commands svc1 --method proxy | grep -v '^\$' | sed 's/.*/      "&",/'
+			for host in node1 node2; do
+				run array commands svc1 VV_DEMO --method proxy --size 1G --host "$host" --param lun=0
+			done | grep -v '^\$' | sort -u | sed "s/.*/      '&',/"
 			echo "    ]}"
 		done
 	} >"$dir/proxy.yaml"
@@ -102,13 +105,29 @@ start_proxy() {
 	await "$dir/proxy.ready"
 }
 
+say() { # TEXT: what the last verb must have printed
+	grep -qF -- "$1" "$dir/said" || {
+		echo "demo: expected '$1' in:" >&2
+		cat "$dir/said" >&2
+		exit 1
+	}
+}
+
+# Two hosts on each array; otherwise what the simulator holds by default.
+cat >"$dir/scenario.json" <<JSON
+{"arrays": [
+  {"name": "hp3par1.opensvc.com", "system_id": 12345, "first_vv": 31110, "hosts": [{"name": "node1", "wwns": ["1000000000000001"]}, {"name": "node2", "wwns": ["1000000000000002"]}]},
+  {"name": "hp3par2.opensvc.com", "system_id": 12346, "first_vv": 31079, "hosts": [{"name": "node1", "wwns": ["1000000000000001"]}, {"name": "node2", "wwns": ["1000000000000002"]}]}],
+ "groups": [{"name": "MYRCG", "mode": "periodic", "period_s": 300, "policies": ["auto_recover", "over_per_alert"], "last_sync_age": 60, "volumes": ["VV_SVC1_ROOT"]}]}
+JSON
+
 printf opensvc >"$dir/password"
 printf 3b2c325d-4321-6789-b32f-b987654cb092874a >"$dir/uuid"
 chmod 600 "$dir/password" "$dir/uuid"
 for method in $methods; do
 	echo "== $method"
 	sim=$dir/sim-$method
-	"$ddsgo" sim hp3par --dir "$sim" --port-base "$base" --ready "$sim.ready" >/dev/null &
+	"$ddsgo" sim hp3par --dir "$sim" --port-base "$base" --scenario "$dir/scenario.json" --ready "$sim.ready" >/dev/null &
 	simpid=$!
 	pids+=("$simpid")
 	await "$sim.ready"
@@ -121,6 +140,12 @@ for method in $methods; do
 	run resume svc1
 	expect replication '"running"'
 	run update svc1
+	run array create svc1 VV_DEMO --size 1G
+	run array volume attach svc1 VV_DEMO --host node1
+	run array volume attach svc1 VV_DEMO --host node2 --conflict-delay 1s | tee "$dir/said"
+	say "cut_off: node1"
+	expect replication '"running"'
+	run update svc1
 	run swap svc1 --site site2 --writers-stopped
 	expect reversed true
 	run swap svc1 --site site1 --writers-stopped
@@ -129,7 +154,9 @@ for method in $methods; do
 	expect reversed true
 	run failback svc1 --writers-stopped
 	expect reversed false
-	run failover svc1 --site site2 --force
+	run failover svc1 --site site2 --force | tee "$dir/said"
+	say "export VV_DEMO to node2: ddsgo array volume attach svc1 VV_DEMO --host node2 --param site=site2 --param lun=0"
+	run array volume attach svc1 VV_DEMO --host node2 --param site=site2 --param lun=0
 	expect reversed false # both sides are primary: --force said so
 	run failback svc1 --prepare --discard site1
 	expect reversed true
@@ -149,6 +176,9 @@ for method in $methods; do
 	run failback svc1 --writers-stopped
 	expect reversed false
 	expect state '"up"'
+	run array volume detach svc1 VV_DEMO --host node2
+	run array volume delete svc1 VV_DEMO --force
+	expect replication '"running"'
 	run array delete svc1
 	expect state '"down"'
 	kill "$simpid"
@@ -199,5 +229,5 @@ run start --all --site site2 --quiet
 [ "$(changes "$since" | grep -c '^hp3par2 setrcopygroup reverse -f -waittask GROUP_')" = 20 ] || fail "not every group was turned round"
 run resume --all --quiet
 run status | head -4
-[ "$("$ddsgo" --config "$dir/ddsgo.yaml" status --json | jq '[.resources[] | select(.reversed and .replication == "running")] | length')" = 20 ] || fail "not every group replicates back"
+[ "$("$ddsgo" --config "$dir/ddsgo.yaml" --state-dir "$dir/state" status --json | jq '[.resources[] | select(.reversed and .replication == "running")] | length')" = 20 ] || fail "not every group replicates back"
 echo "demo-hp3par: every step ended as expected, by: $methods"

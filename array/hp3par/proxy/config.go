@@ -212,7 +212,8 @@ func badCommand(cmd string) string {
 	if cmd == "" || strings.TrimSpace(cmd) != cmd || strings.Contains(cmd, "  ") {
 		return "words are separated by single spaces"
 	}
-	for _, c := range cmd {
+	// The one thing in quotes that arrays are told is nothing: a comment that is removed.
+	for _, c := range strings.ReplaceAll(cmd, ` "" `, " ") {
 		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune(" _-.:,@", c)
 		if !ok {
 			return fmt.Sprintf("character %q is never allowed", c)
