@@ -10,6 +10,7 @@ func commands(g *globals, s streams) []*cobra.Command {
 		newUpdateCommand(g, s),
 		newVerifyCommand(g, s),
 		newResyncCommand(g, s),
+		newGrowCommand(g, s),
 		newFoldCommand(g, s),
 		newWatchCommand(g, s),
 		newHistoryCommand(g, s),

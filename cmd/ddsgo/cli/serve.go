@@ -49,7 +49,7 @@ EXIT STATUS
 	f := cmd.Flags()
 	f.BoolVar(&o.stdio, "stdio", false, "speak on standard input and output (the only way as yet)")
 	f.StringSliceVar(&o.volumes, "allow-volume", nil, "`DEVICE` that the peer may reach, as the source names it; may be given several times")
-	f.StringSliceVar(&o.verbs, "allow-verb", nil, "operations that the peer may ask for: inspect, probe, receive, digest, verified, reclaim, hold, release, promote, list, history")
+	f.StringSliceVar(&o.verbs, "allow-verb", nil, "operations that the peer may ask for: inspect, probe, receive, digest, verified, reclaim, extend, hold, release, promote, list, history")
 	f.StringVar(&o.spool, "spool-dir", "", "`DIR` for incoming deltas (default: in the state directory)")
 	f.StringVar(&o.quota, "spool-quota", "", "`SIZE` that the incoming delta, journal and undo deltas of one volume may take (default: what the file system has)")
 	return cmd
