@@ -126,13 +126,14 @@ func (m *importer) sides(s *service, sec *section, key string) ([]side, bool) {
 // group translates a sync section of type hp3par.
 func (m *importer) group(s *service, sec *section, name string) {
 	m.unused(sec, []string{"type", "array", "rcg", "mode", "method", "sync_max_delay"})
-	mode, ok := m.required(s, sec, "mode", "")
+	home := s.nodesOf(sec)[0]
+	mode, ok := m.required(s, sec, "mode", home)
 	if ok && !slices.Contains([]string{"async", "sync"}, mode.text) {
 		err := mode.fail("%q is no mode", mode.text)
 		err.Known = []string{"async", "sync"}
 		m.fail(err)
 	}
-	delay := m.delay(s, sec, "")
+	delay := m.delay(s, sec, home)
 	sides, ok := m.sides(s, sec, "rcg")
 	if !ok {
 		return
@@ -171,7 +172,7 @@ func (m *importer) group(s *service, sec *section, name string) {
 // snapshots translates a sync section of type hp3parsnap: a resource per array and list.
 func (m *importer) snapshots(s *service, sec *section, name string) {
 	m.unused(sec, []string{"type", "array", "vv_names", "sync_max_delay"})
-	delay := m.delay(s, sec, "")
+	delay := m.delay(s, sec, s.nodesOf(sec)[0])
 	sides, _ := m.sides(s, sec, "vv_names")
 	for _, x := range sides {
 		names := strings.Fields(strings.ReplaceAll(x.what.text, ",", " "))

@@ -103,6 +103,14 @@ func TestServiceWithoutArrays(t *testing.T) {
 	require.Contains(t, strings.Join(res.Notes, "\n"), "svc1.env:4: array hp3par1.opensvc.com is in none of these files")
 }
 
+// What is not set is the agent's default; what is set for a node counts there.
+func TestDelays(t *testing.T) {
+	for want, line := range map[time.Duration]string{27 * time.Hour: "", 10 * time.Minute: "sync_max_delay@node1 = 10m\n", 14 * 24 * time.Hour: "sync_max_delay = 2w\n"} {
+		c, _, _ := translate(t, 0, file("node.conf", nodeConf), file("svc1.conf", strings.Replace(groupEnv, "sync_max_delay = 5\n", line, 1)))
+		require.Equal(t, want, c.Resources["svc1"].HP3PAR.SyncMaxDelay.D())
+	}
+}
+
 // The same with the scopes of today: lists of nodes, references, an inherited value.
 func TestScopesAndReferences(t *testing.T) {
 	const conf = `[DEFAULT]
@@ -225,7 +233,7 @@ func TestMistakes(t *testing.T) {
 		"odd unit":             {group("= 5", "= 5y"), `svc1.env:8:1: [sync#1] sync_max_delay: "5y" is no duration`},
 		"misspelt key":         {group("sync_max_delay", "sync_max_dely"), "svc1.env:8:1: [sync#1] sync_max_dely: is not known (did you mean sync_max_delay?)"},
 		"bad mode":             {group("async", "asynchronous"), `svc1.env:3:1: [sync#1] mode: "asynchronous" is no mode; known: async, sync`},
-		"no mode":              {group("mode = async\n", ""), "svc1.env:1:1: [sync#1] mode: is missing"},
+		"no mode":              {group("mode = async\n", ""), "svc1.env:1:1: [sync#1] mode: is missing for node node1"},
 		"no rcg on one node":   {group("rcg@node2", "rcg@node3"), "[sync#1] rcg: is missing for node node2"},
 		"one array":            {group("array@node2 = hp3par2", "array@node2 = hp3par1"), "svc1.env:5:1: [sync#1] array@node2: both sites are on array hp3par1.opensvc.com"},
 		"one site":             {"[sync#1]\ntype = hp3par\nmode = sync\narray = a\nrcg = G\n", "svc1.env:5:1: [sync#1] rcg: 1 pairs of array and rcg, a group has 2"},

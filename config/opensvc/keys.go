@@ -108,11 +108,14 @@ func (m *importer) optional(s *service, sec *section, key, node string) value {
 	return v
 }
 
-// delay reads sync_max_delay; empty: not set.
+// agentDelay is the agent's sync_max_delay where none is set; ddsgo's own for dds is the same.
+const agentDelay = "1d3h"
+
+// delay reads sync_max_delay.
 func (m *importer) delay(s *service, sec *section, node string) string {
 	v := m.optional(s, sec, "sync_max_delay", node)
 	if v.text == "" {
-		return ""
+		return agentDelay
 	}
 	d, err := m.duration(v.text)
 	if err != nil {
