@@ -189,6 +189,7 @@ func (pl *planner) foresee(from, to int) {
 // wayBack warns when, after this verb, nothing would replicate in the other direction.
 func (pl *planner) wayBack(from, to int) {
 	a := pl.p.facts[from]
+	pl.cloneWarning()
 	if !pl.p.reachable(from) {
 		pl.warn("%s was not read: whether the way back has a peer and a live rbd-mirror is not known", pl.name(from))
 		return

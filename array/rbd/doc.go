@@ -38,6 +38,11 @@
 // other side to answer and to be primary, this one to be demoted, no first copy under way, and
 // --discard.
 //
+// # Clones
+//
+// A clone is mirrored in journal mode, when the peer has its parent. In snapshot mode Ceph's own copy of
+// it is wrong (cloneTrap), so create and setup refuse it, and status calls one that is there suspect.
+//
 // # After a forced promotion
 //
 // rbd-mirror of the surviving side may wait for the dead cluster for ever, and keeps the image's

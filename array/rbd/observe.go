@@ -360,6 +360,9 @@ func (d *Driver) sideReasons(o *array.Observation, p pair, i int) {
 	if f.Held != nil {
 		reason(array.ReasonUnknownValue, "ddsgo failover "+d.cfg.Name+" --site "+cfg.Name, "primary, but rbd-mirror (%s) still holds the image's lock: nobody can write", f.Held.Locker)
 	}
+	if f.Mirrored && f.Mode == ModeSnapshot && f.ParentImage != "" {
+		reason(array.ReasonSuspect, "rbd --cluster "+cfg.Cluster.Name+" flatten "+d.cfg.Image.String()+", then: ddsgo array resync "+d.cfg.Name+" --discard SITE", "a clone of %s: %s", f.ParentImage, cloneTrap)
+	}
 	if f.PoolMode == "pool" {
 		reason(array.ReasonWrongMode, "", "pool %q of cluster %s is mirrored as a whole (mode pool); ddsgo needs mode image and never switches it", d.cfg.Image.Pool, cfg.Cluster.Name)
 	}

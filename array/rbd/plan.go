@@ -187,6 +187,7 @@ func (pl *planner) update() error {
 	if pl.byHand(to) {
 		return array.Refuse("", "ddsgo resume "+pl.d.cfg.Name, "rbd-mirror at %s was told to stop replaying %s", pl.name(to), pl.d.cfg.Image)
 	}
+	pl.cloneWarning()
 	pl.Authoritative = pl.name(from)
 	if pl.d.cfg.Mode == ModeJournal {
 		pl.updateJournal(from, to)

@@ -186,40 +186,6 @@ func TestChangesOfDirectionWarnWhenNothingWouldFlowBack(t *testing.T) {
 	})
 }
 
-// A clone of a parent that the peer has is mirrored as a clone; every other one needs --flatten.
-func TestCloneOfAMirroredParent(t *testing.T) {
-	bothModes(t, func(t *testing.T, mode string) {
-		b := newBed(t, mode)
-		b.world.Connect(pool)
-		b.world.Make(fakerbd.Primary, pool, "golden", []byte("gold"))
-		b.world.AddUserSnapshot(fakerbd.Primary, pool, "golden", "v1")
-		golden := newBedOn(t, b.world, mode, "golden")
-		golden.must(array.Goal{Verb: array.Setup})
-		golden.must(array.Goal{Verb: array.Update})
-		mark := b.mark()
-		b.refused(array.Goal{Verb: array.Create, Params: map[string]string{rbd.ParamCloneOf: pool + "/golden@v1", rbd.ParamSize: "1G"}}, failure.CodeRefused, "exclude each other")
-		b.must(array.Goal{Verb: array.Create, Params: map[string]string{rbd.ParamCloneOf: pool + "/golden@v1"}})
-		b.must(array.Goal{Verb: array.Update})
-		b.same("gold")
-		require.Empty(t, b.sent(mark, "flatten"))
-	})
-}
-
-// A snapshot of the parent that was made just now is not at the peer yet.
-func TestCloneOfASnapshotThatHasNotArrived(t *testing.T) {
-	bothModes(t, func(t *testing.T, mode string) {
-		b := newBed(t, mode)
-		golden := newBedOn(t, b.world, mode, "golden")
-		b.world.Make(fakerbd.Primary, pool, "golden", []byte("gold"))
-		golden.must(array.Goal{Verb: array.Setup})
-		golden.must(array.Goal{Verb: array.Update})
-		b.world.AddUserSnapshot(fakerbd.Primary, pool, "golden", "late")
-		g := array.Goal{Verb: array.Create, Params: map[string]string{rbd.ParamCloneOf: pool + "/golden@late"}}
-		b.refused(g, failure.CodeRefused, "has not arrived")
-		require.Empty(t, b.world.ID(fakerbd.Primary, pool, name))
-	})
-}
-
 // The peer has an image of that name already, which nobody mirrors: rbd-mirror would never replace it.
 func TestSetupLeavesThePeersOwnImageAlone(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode string) {

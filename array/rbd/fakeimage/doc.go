@@ -4,6 +4,7 @@
 //
 //   - import-diff refuses a missing start snapshot (rc 22) and an existing end snapshot (rc 17), and
 //     leaves what came before a cut;
+//   - diff lists what was written anew, also with the same content; a roll-back writes;
 //   - diff does not list growth that was never written;
 //   - a failure prints `[]` beside its exit status;
 //   - the watch of a client that died stays for a while.

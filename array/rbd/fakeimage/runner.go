@@ -251,7 +251,7 @@ func (i *Image) cmdSnap(verb, snap string) answer {
 	case "snap rm":
 		i.removeSnap(snap)
 	case "snap rollback":
-		i.head = slices.Clone(s.data)
+		i.rollback(s.data)
 	default:
 		return failed(1, "rbd: error: unknown command %q", verb)
 	}

@@ -250,6 +250,17 @@ func (i *Image) addSnap(name string) {
 	i.snaps = append(i.snaps, snapshot{i.lastSnap, name, slices.Clone(i.head)})
 }
 
+// rollback writes what differs anew: from then on a diff lists it.
+func (i *Image) rollback(to [][]byte) {
+	was := i.head
+	i.head = slices.Clone(to)
+	for k := range i.head {
+		if k >= len(was) || !same(was[k], i.head[k]) {
+			i.head[k] = bytes.Clone(i.head[k])
+		}
+	}
+}
+
 func (i *Image) removeSnap(name string) {
 	i.snaps = slices.DeleteFunc(slices.Clone(i.snaps), func(s snapshot) bool { return s.name == name })
 }

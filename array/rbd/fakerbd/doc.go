@@ -10,6 +10,7 @@
 //   - the peer's rbd-mirror keeps a primary image of snapshot mode open;
 //   - a write without a flush after it is replayed, but the peer's commit position stays before it;
 //   - an image that rbd-mirror makes is there for a moment before it is mirrored;
+//   - a clone that is mirrored by snapshots loses its parent's data from the second snapshot on;
 //   - failures of "no such X" print `[]` or nothing on standard output beside rc 2.
 //
 // Time is counted in ticks: every command is one tick, so waiting by polling works and nothing

@@ -119,7 +119,11 @@ func (w *World) replay(i, src *image, far *pool, at1st bool) bool {
 	if i.replayLeft++; i.replayLeft < replayTicks {
 		return false
 	}
+	first := len(i.snaps) == 0
 	i.replayLeft, i.content, i.meta, i.version = 0, slices.Clone(s.content), maps.Clone(src.meta), s.version
+	if src.parent != "" && !first {
+		i.content = []byte("without the parent's data")
+	}
 	i.userSnaps = slices.Clone(src.userSnaps)
 	w.serial++
 	i.snaps = append(i.snaps, snap{id: w.serial, state: "non-primary", complete: true, from: far.mirrorUUID, remoteID: s.id, version: s.version, created: w.now()})
