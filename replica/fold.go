@@ -142,7 +142,7 @@ func (s *source) absorb(ctx context.Context, rep *report.Fold) error {
 	old := s.doc.Tracking.UUID
 	op.Phase, op.From = phaseFolded, s.doc.Tracking.Generation
 	err = s.commit(ctx, func(doc *state.Document) {
-		doc.Tracking = &state.Tracking{UUID: lv.UUID, Name: lv.FullName(), Generation: op.To}
+		doc.Tracking = &state.Tracking{UUID: lv.UUID, Name: lv.FullName(), Generation: op.To, Appeared: op.Appeared}
 		doc.Generation, doc.Operation = op.To, &op
 		s.setCursor(doc, func(l *state.Leg) { l.ChangedSets = sets })
 	})

@@ -39,14 +39,14 @@ func (s *source) snapshot(ctx context.Context, d Decision, verb string) error {
 		return err
 	}
 	seq := s.nextSeq()
-	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.storeSize(), Chunk: s.leg.ChunkSize, ReadOnly: true, Tags: append(s.bootTag(), lvm.TagRun+"="+s.run)})
+	lv, err := s.lvm.CreateSnapshot(ctx, s.origin, lvm.SnapshotSpec{Name: name, Size: s.storeSize(), Chunk: s.leg.ChunkSize, ReadOnly: true, Tags: []string{lvm.TagRun + "=" + s.run}})
 	if err != nil {
 		return failure.With(failure.CodeFailure, s.leg.Resource, "no snapshot of "+s.origin.FullName(), "ddsgo sync "+s.leg.Resource+" again; if it stays: vgs "+s.origin.VG+" (is there room for snap_size?)", err)
 	}
 	if err := s.lvm.CheckWiring(ctx, s.origin, lv); err != nil {
 		return fmt.Errorf("%s: %w", s.leg.Resource, err)
 	}
-	op.Phase, op.To = phaseSnapped, s.generationOf(lv, seq)
+	op.Phase, op.To, op.Appeared = phaseSnapped, s.generationOf(lv, seq), s.appeared(lv)
 	return s.commit(ctx, func(doc *state.Document) { doc.Operation = &op })
 }
 
@@ -239,7 +239,7 @@ func (s *source) rotate(ctx context.Context, rep *report.Sync) error {
 // finishRotation records the new tracker and ends the operation.
 func (s *source) finishRotation(ctx context.Context, lv lvm.LV, op state.Operation) error {
 	err := s.commit(ctx, func(doc *state.Document) {
-		doc.Tracking = &state.Tracking{UUID: lv.UUID, Name: s.origin.VG + "/" + s.names[0], Generation: op.To}
+		doc.Tracking = &state.Tracking{UUID: lv.UUID, Name: s.origin.VG + "/" + s.names[0], Generation: op.To, Appeared: op.Appeared}
 		doc.Generation, doc.Operation = op.To, nil
 	})
 	if err != nil {

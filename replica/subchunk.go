@@ -24,10 +24,6 @@ const (
 	SubChunkNever  SubChunk = "never"
 )
 
-// tagBoot is the key of the tag that says in which boot of the machine a snapshot was made:
-// only within that boot do its device's counters tell that it was never written to.
-const tagBoot = "ddsgo.boot"
-
 // oldContent is the tracking snapshot, which still has what the changed chunks held at the
 // base: device-mapper has copied it to the exception store before the origin was written.
 type oldContent struct {
@@ -91,29 +87,30 @@ func (s *source) pristineTracker(ctx context.Context, d Decision, set *delta) (l
 	return lv, s.written(lv)
 }
 
-// written says why a snapshot may have been written to; empty: it was not. Read-only in LVM's
-// metadata now, and not one write since the boot in which it was made.
+// written says why the tracking snapshot may have been written to; empty: it was not. It is
+// read-only in LVM's metadata now, and its device has been there since it was made, in the same
+// boot, without one write: a device that is activated anew counts from zero.
 func (s *source) written(lv lvm.LV) string {
 	c, err := s.h.Counters(lv.Path)
-	boot, tagged := lv.TagValue(tagBoot)
+	made := s.doc.Tracking.Appeared
 	switch {
 	case err != nil:
 		return err.Error()
-	case !tagged || boot != c.BootID || boot == "":
-		return "the machine was restarted since the tracking snapshot was made"
+	case made == "" || made != c.BootID:
+		return "the tracking snapshot was activated anew since it was made, or the machine was restarted"
 	case c.Writes != 0 || c.Discards != 0:
 		return fmt.Sprintf("the tracking snapshot was written to: %d writes, %d discards", c.Writes, c.Discards)
 	}
 	return ""
 }
 
-// bootTag marks a new snapshot with the boot that it is made in; none where that is unknown.
-func (s *source) bootTag() []string {
-	c, err := s.h.Counters(s.origin.Path)
-	if err != nil || c.BootID == "" {
-		return nil
+// appeared names the device of a new snapshot, if nothing was written to it yet; else empty.
+func (s *source) appeared(lv lvm.LV) string {
+	c, err := s.h.Counters(lv.Path)
+	if err != nil || c.Writes != 0 || c.Discards != 0 {
+		return ""
 	}
-	return []string{tagBoot + "=" + c.BootID}
+	return c.BootID
 }
 
 // stillPristine is asked after the last read, with stillValid.

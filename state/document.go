@@ -91,6 +91,9 @@ type Tracking struct {
 	Name string `json:"name"` // of the snapshot LV, vg/lv
 	// Generation is what the snapshot froze.
 	Generation generation.Generation `json:"generation"`
+	// Appeared is the snapshot's device as its counters name it (blockdev.Counters.BootID) when it
+	// was made, and had not been written to. Empty: not known.
+	Appeared string `json:"appeared,omitempty"`
 }
 
 // LegName is the key of a leg: target host ("" = local) and device.
@@ -124,6 +127,7 @@ type Operation struct {
 	From       generation.Generation `json:"from"`
 	To         generation.Generation `json:"to"`
 	Snapshot   string                `json:"snapshot,omitempty"` // vg/lv of the snapshot being made
+	Appeared   string                `json:"appeared,omitempty"` // see Tracking
 	ChangedSet string                `json:"changed_set,omitempty"`
 	Offset     int64                 `json:"offset,omitempty"` // full: resume point
 	Started    time.Time             `json:"started"`
@@ -171,7 +175,7 @@ func (d *Document) validateTexts() error {
 		texts = append(texts, s.ID, s.Host, s.Name)
 	}
 	if t := d.Tracking; t != nil {
-		texts = append(texts, t.UUID, t.Name)
+		texts = append(texts, t.UUID, t.Name, t.Appeared)
 		gens = append(gens, t.Generation)
 	}
 	for name, l := range d.Legs {
@@ -179,7 +183,7 @@ func (d *Document) validateTexts() error {
 		gens = append(gens, l.Proven)
 	}
 	if o := d.Operation; o != nil {
-		texts = append(texts, o.Verb, o.Run, o.Phase, o.Leg, o.Snapshot, o.ChangedSet)
+		texts = append(texts, o.Verb, o.Run, o.Phase, o.Leg, o.Snapshot, o.ChangedSet, o.Appeared)
 		gens = append(gens, o.From, o.To)
 	}
 	for _, t := range texts {
