@@ -119,11 +119,7 @@ func (l *legLab) Sleep(ctx context.Context, _ time.Duration) error { return cont
 func TestConformance(t *testing.T) {
 	l := &legLab{t: t}
 	require.NoError(t, l.Remake(t.Context()))
-	part := arraytest.Options{Quick: true, MaxFailures: 5}
-	if os.Getenv("DDSGO_FULL") == "" {
-		part.Parts = 4 // every fourth verb in its state; all of them with DDSGO_FULL=1
-	}
-	rep, err := arraytest.Run(t.Context(), l, part)
+	rep, err := arraytest.Run(t.Context(), l, arraytest.Options{Quick: os.Getenv("DDSGO_FULL") == "", MaxFailures: 5})
 	require.NoError(t, err)
 	why := map[string]int{}
 	for _, c := range rep.Results {

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,10 @@ type Record struct {
 	Applied    time.Time       `json:"applied"`
 	History    []Kept          `json:"history"`            // oldest first
 	Rollback   *Kept           `json:"rollback,omitempty"` // under way, or cut
+	// Head is the snapshot that HEAD is compared with after a roll-back, which writes: a diff
+	// from the generation's own snapshot lists what it wrote.
+	Head string   `json:"head,omitempty"`
+	Drop []string `json:"drop,omitempty"` // snapshots of ours that serve no longer
 }
 
 // Kept is a generation that a snapshot holds.
@@ -192,14 +197,15 @@ func (t *target) foreignWrites(ctx context.Context) error {
 		return nil
 	}
 	name, reason := delta.SnapshotName(c.At), ""
-	if !t.holds(c.At) {
+	like := cmp.Or(t.doc.Head, name)
+	snap, ok := t.snapshot(like)
+	if !ok || !t.holds(c.At) {
 		reason = "its snapshot " + name + " is gone"
 	} else {
-		changed, err := t.c.CLI.DiffHead(ctx, t.c.Image, name)
+		changed, err := t.c.CLI.DiffHead(ctx, t.c.Image, like)
 		if err != nil {
 			return Explain(t.c.End, err)
 		}
-		snap, _ := t.snapshot(name)
 		switch {
 		case changed:
 			reason = "it was written since " + name + ", and not by ddsgo"
@@ -234,17 +240,21 @@ func (t *target) free(ctx context.Context, cut bool) error {
 
 // prune removes the oldest generations beyond keep: the snapshots first, then their names.
 func (t *target) prune(ctx context.Context) error {
-	extra := len(t.doc.History) - t.c.keep()
-	if extra <= 0 {
+	extra := max(len(t.doc.History)-t.c.keep(), 0)
+	if extra+len(t.doc.Drop) == 0 {
 		return nil
 	}
+	old := slices.Clone(t.doc.Drop)
 	for _, k := range t.doc.History[:extra] {
-		if err := t.c.CLI.SnapshotRemove(ctx, t.c.Image, k.Snapshot); err != nil && !errors.Is(err, rbd.ErrNoSnapshot) {
-			t.c.Log.Warn("an old generation stays, and is tried again by the next sync", "image", t.c.String(), "snapshot", k.Snapshot, "err", err)
+		old = append(old, k.Snapshot)
+	}
+	for _, name := range old {
+		if err := t.c.CLI.SnapshotRemove(ctx, t.c.Image, name); err != nil && !errors.Is(err, rbd.ErrNoSnapshot) {
+			t.c.Log.Warn("an old generation stays, and is tried again by the next sync", "image", t.c.String(), "snapshot", name, "err", err)
 			return nil // protected, or cloned from: never a reason to fail a sync
 		}
 	}
-	return t.commit(ctx, func(d *Record) { d.History = d.History[extra:] })
+	return t.commit(ctx, func(d *Record) { d.History, d.Drop = d.History[extra:], nil })
 }
 
 // becomeClean ends an import: its snapshot is there, the generation joins the history.
@@ -252,6 +262,9 @@ func (t *target) becomeClean(ctx context.Context, g generation.Generation) error
 	err := t.commit(ctx, func(d *Record) {
 		d.Role, d.Condition, d.Applied = state.RoleSecondary, state.Clean(g), t.c.Now().UTC()
 		d.Condition.Since = d.Applied
+		if d.Head != "" { // the import's own snapshot takes its place
+			d.Head, d.Drop = "", append(slices.Clone(d.Drop), d.Head)
+		}
 		d.History = append(slices.DeleteFunc(d.History, func(k Kept) bool { return k.Generation.Same(g) }), Kept{delta.SnapshotName(g), g})
 	})
 	if err != nil {

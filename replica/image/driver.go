@@ -175,7 +175,9 @@ func (d *Driver) planRelease(o array.Observation, _ array.Goal) (array.Plan, err
 func (d *Driver) planFailover(o array.Observation, g array.Goal) (array.Plan, error) {
 	dst := o.Side(d.Leg.Site())
 	if g.Site != d.Leg.Site() {
-		if dst.Reachable && dst.Role != array.RolePrimary {
+		if src := o.Side(replica.SiteSource); !src.Reachable {
+			return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: src.Site, Reason: src.Error}
+		} else if src.Role == array.RolePrimary && dst.Role != array.RolePrimary {
 			return array.Plan{Reached: true}, nil
 		}
 		return array.Plan{}, array.Unsupported("ddsgo status "+d.Leg.Resource, "the source's side cannot be failed over to")

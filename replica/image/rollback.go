@@ -107,9 +107,19 @@ func (t *target) finishRollback(ctx context.Context) error {
 		}
 		return Explain(t.c.End, err)
 	}
+	mark := k.Snapshot + ".head"
+	if err := t.c.CLI.SnapshotRemove(ctx, t.c.Image, mark); err != nil && !errors.Is(err, rbd.ErrNoSnapshot) {
+		return Explain(t.c.End, err)
+	}
+	if err := t.c.CLI.SnapshotCreate(ctx, t.c.Image, mark); err != nil {
+		return Explain(t.c.End, err)
+	}
 	newest := t.doc.History[len(t.doc.History)-1].Generation.Same(k.Generation)
 	err := t.commit(ctx, func(d *Record) {
-		d.Rollback = nil
+		if d.Head != "" && d.Head != mark {
+			d.Drop = append(slices.Clone(d.Drop), d.Head)
+		}
+		d.Rollback, d.Head = nil, mark
 		d.Condition = state.Clean(k.Generation)
 		if !newest {
 			d.Condition = state.Held(k.Generation, "rolled back to generation #"+strconv.FormatUint(k.Generation.Seq, 10))
