@@ -122,6 +122,7 @@ func refusals() []refusal {
 		{"a request that names no source", nil, func(r *receiveRequest) { r.Source = "" }, failure.CodeCorrupt, "malformed request"},
 		{"lower fence", func(w *world) { w.amend(func(d *state.Document) { d.Fence = 3 }) }, same, failure.CodeRefused, "promoted since"},
 		{"no room in the spool", nil, func(r *receiveRequest) { r.Need = 1 << 40 }, failure.CodeRefused, "no room"},
+		{"more than the key's quota", func(w *world) { w.far = func(h *Host) { h.SpoolQuota = 3 << 20 } }, func(r *receiveRequest) { r.Need = 4 << 20 }, failure.CodeRefused, "no room"},
 		{"full copy over a good one", nil, func(r *receiveRequest) {
 			r.Mode, r.Header.Kind, r.Header.From, r.Header.SetBytes = modeFull, stream.KindFull, generation.Generation{}, r.Header.VolumeSize
 		}, failure.CodeRefused, "already holds a copy"},
