@@ -94,15 +94,17 @@ func (t *target) withSubChunk(ctx context.Context, req *session.Request, whole j
 	if s.Trailer == nil || !s.Header.SubChunk || !s.Header.From.Same(whole.Header.From) || !s.Header.To.Same(whole.Header.To) {
 		return nil, again
 	}
-	sent, err := t.extentsOf(whole.Name)
-	if err != nil {
+	var bad engine.BaseError
+	var now *engine.BaseError
+	if err := t.checkBases(ctx, req); errors.As(err, &now) {
+		bad = *now
+	} else if err != nil {
 		return nil, err
 	}
-	var bad *engine.BaseError
-	if err := t.checkBases(ctx, req); err != nil && !errors.As(err, &bad) {
+	switch ok, err := t.covers(whole.Name, bad.Ranges); {
+	case err != nil:
 		return nil, err
-	}
-	if bad != nil && !coversAll(sent, bad.Ranges) {
+	case !ok:
 		return nil, t.refuse(failure.CodeNeedFull, "ddsgo verify "+t.ref.Resource+" --repair", "its content changes while it is being compared")
 	}
 	first := t.newMember(memberName(t.id), engine.Received{Header: s.Header, Trailer: *s.Trailer})
@@ -110,19 +112,22 @@ func (t *target) withSubChunk(ctx context.Context, req *session.Request, whole j
 	return []journal.Member{first, whole}, err
 }
 
-// extentsOf is what a spooled delta writes.
-func (t *target) extentsOf(member string) (extent.Set, error) {
+// covers says that a spooled delta writes all of these ranges, which ascend. Its extents are looked
+// at one after the other: there may be many.
+func (t *target) covers(member string, ranges []extent.Extent) (bool, error) {
 	open := func() (io.ReadCloser, error) { return t.jdir.Partial(member) }
-	return extent.Collect(extent.Coalesce(engine.DeltaExtents{Open: open}.Extents()))
-}
-
-func coversAll(set extent.Set, ranges []extent.Extent) bool {
-	for _, e := range ranges {
-		if !set.Contains(e) {
-			return false
+	for e, err := range extent.Coalesce(engine.DeltaExtents{Open: open}.Extents()) {
+		if err != nil {
+			return false, err
+		}
+		for len(ranges) > 0 && e.Contains(ranges[0]) {
+			ranges = ranges[1:]
+		}
+		if len(ranges) > 0 && ranges[0].Off < e.End() {
+			return false, nil
 		}
 	}
-	return true
+	return len(ranges) == 0, nil
 }
 
 // askWhole makes the target suspect, durably, and then asks for the chunks. The session

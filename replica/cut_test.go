@@ -89,7 +89,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 	for _, sub := range []bool{false, true} {
 		whole, _ := transfer(t, sub, nil)
-		for seed := range uint64(4) {
+		for seed := range uint64(2) {
 			rng := rand.New(rand.NewPCG(seed, 9))
 			places := make([]int, 2+rng.IntN(12))
 			for i := range places {

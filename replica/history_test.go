@@ -70,9 +70,9 @@ func TestHistory(t *testing.T) {
 }
 
 // TestHistoryAfterCrashes: an undo delta is made before the first byte and never again, wherever a
-// run was killed. One point in five, or all with -crash.all.
+// run was killed. One point in seven, or all with -crash.all.
 func TestHistoryAfterCrashes(t *testing.T) {
-	step := 5
+	step := 7
 	if *crashAll {
 		step = 1
 	}
