@@ -217,6 +217,8 @@ func (l *leg) foreign(merge func(string) []string) {
 	out, err := l.command(merge(file)...).CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, failure.CodeRefused, ceph.ExitCode(err), "%s", out)
+	l.run(append(merge(file), "--rollback")...)
+	l.same(l.rbd(p, "export", "--no-progress", "volumes/src@e", "-"), l.rbd(s, "export", "--no-progress", "volumes/dst", "-"), "set back first")
 
 	l.rbd(p, "create", "volumes/mirrored", "--size", "160M")
 	l.rbd(p, "mirror", "image", "enable", "volumes/mirrored", "snapshot")

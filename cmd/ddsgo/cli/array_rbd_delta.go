@@ -33,6 +33,7 @@ type rbdOptions struct {
 	cluster  string
 	conf     string
 	user     string
+	rollback bool // merge: to the base's snapshot first
 }
 
 func (o *rbdOptions) addClusterFlags(cmd *cobra.Command) {
@@ -156,6 +157,9 @@ func runMergeRBD(ctx context.Context, g *globals, s streams, o mergeOptions) err
 		return o.rbd.rbdError(img, err)
 	}
 	a, err := m.admit(ctx, in.Header, false)
+	if err == nil && o.rbd.rollback && a.From == "" && !a.Applied {
+		err = fmt.Errorf("%s: %w: no snapshot to set it back to", img, delta.ErrBase)
+	}
 	if err != nil {
 		return o.rbd.rbdError(img, err)
 	}
@@ -210,7 +214,7 @@ func (m *rbdMerge) admit(ctx context.Context, h stream.Header, cut bool) (delta.
 	if err := m.notOfALeg(ctx); err != nil {
 		return delta.Admission{}, err
 	}
-	return m.target.Check(ctx, h, m.o.forceBase, cut)
+	return m.target.Check(ctx, h, m.o.forceBase || m.o.rbd.rollback, cut)
 }
 
 // notOfALeg refuses the copy of a configured leg: its record would not know of the merge.
@@ -254,6 +258,13 @@ func (m *rbdMerge) receive(ctx context.Context, in *engine.Incoming, a delta.Adm
 	}
 	if a.Applied {
 		return got.Report, m.dir.Discard()
+	}
+	if m.o.rbd.rollback {
+		// Before the commit: cut here, the image differs from the snapshot, and the next merge refuses it
+		// as long as it is not told to roll back, too.
+		if err := m.o.rbd.cli().SnapshotRollback(ctx, m.img, a.From); err != nil {
+			return report.Merge{}, err
+		}
 	}
 	tx, err := m.dir.Commit(time.Now(), member)
 	if err != nil {

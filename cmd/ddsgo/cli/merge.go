@@ -73,6 +73,7 @@ FILES
 	f.BoolVar(&o.forceBase, "force-base", false, "write it whatever the device is stamped with")
 	f.BoolVar(&o.direct, "direct", false, "write while it arrives, without a journal")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "read the header and say what would be done")
+	f.BoolVar(&o.rbd.rollback, "rollback", false, "first set an RBD image back to the snapshot that the delta builds on: what others wrote since is lost")
 	o.rbd.addClusterFlags(cmd)
 	return cmd
 }
@@ -100,6 +101,9 @@ func runMerge(ctx context.Context, g *globals, s streams, o mergeOptions) error 
 	}
 	if strings.HasPrefix(o.dest, rbdDest) {
 		return runMergeRBD(ctx, g, s, o)
+	}
+	if o.rbd.rollback {
+		return failure.Usage("merge: --rollback is for --dest rbd:POOL/IMAGE, which keeps a snapshot of each generation")
 	}
 	in, closeInput, err := openInput(ctx, s, o.input)
 	if err != nil {
