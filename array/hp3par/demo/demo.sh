@@ -203,7 +203,7 @@ await "$sim.ready"
 	echo "  report: {driver: hp3parsnap, array: hp3par1.opensvc.com, vv_names: [SNAP1], sync_max_delay: 1h}"
 } >"$dir/ddsgo.yaml"
 run config check
-run array inventory hp3par1.opensvc.com | head -20
+run array inventory hp3par1.opensvc.com | sed -n 1,20p
 since=$(seen)
 run update report
 [ "$(changes "$since")" = "hp3par1 updatevv -f SNAP1" ] || fail "update of a snapshot: $(changes "$since")"
@@ -228,6 +228,6 @@ run start --all --site site2 --quiet
 [ "$(changes "$since" | grep -c '^hp3par1 stoprcopygroup -f GROUP_')" = 20 ] || fail "not every group was stopped where it was primary"
 [ "$(changes "$since" | grep -c '^hp3par2 setrcopygroup reverse -f -waittask GROUP_')" = 20 ] || fail "not every group was turned round"
 run resume --all --quiet
-run status | head -4
+run status | sed -n 1,4p
 [ "$("$ddsgo" --config "$dir/ddsgo.yaml" --state-dir "$dir/state" status --json | jq '[.resources[] | select(.reversed and .replication == "running")] | length')" = 20 ] || fail "not every group replicates back"
 echo "demo-hp3par: every step ended as expected, by: $methods"
