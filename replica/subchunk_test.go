@@ -101,6 +101,7 @@ func TestSubChunkOnlyOnItsBase(t *testing.T) {
 		whole bool
 	}{
 		"all is well":                 {func(*world) {}, false},
+		"after a rotation":            {func(w *world) { w.must(doSync); w.sprinkle(40) }, false},
 		"tracker was written to":      {func(w *world) { w.srcWrites = map[string]uint64{w.snap1().Path: 1} }, true},
 		"tracker was made writable":   {func(w *world) { w.trackerWritable() }, true},
 		"machine was restarted":       {func(w *world) { w.srcBoot++ }, true},

@@ -231,7 +231,7 @@ func (w *world) host(name string, m *lvmfake.Machine, files state.FS, g *gate, w
 	h.Holders = func(string) ([]blockdev.Holder, error) { return w.held, g.alive() }
 	h.Counters = func(path string) (blockdev.Counters, error) {
 		if name == "src" {
-			return blockdev.Counters{BootID: fmt.Sprint("source-boot-", w.srcBoot, path), Writes: w.srcWrites[path]}, g.alive()
+			return blockdev.Counters{BootID: fmt.Sprint("source-boot-", w.srcBoot), Writes: w.srcWrites[path]}, g.alive()
 		}
 		return blockdev.Counters{BootID: fmt.Sprint("boot", w.boot), Writes: w.written.Load()}, g.alive()
 	}
