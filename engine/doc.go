@@ -7,6 +7,13 @@
 //	r ─► decode ─► verify ─► store ─► spool                   Receive (receive.go)
 //	spool ─► decode ─► write, zero ─► fsync                   Apply   (merge.go)
 //	r ─► decode ─► verify ─► write, zero ─► fsync             Merge   (merge.go)
+//	spool ─► base digests ─► read, hash, compare              CheckBases (bases.go)
+//	device ─► what a delta will overwrite ─► w                Undo    (undo.go)
+//
+// With ExtractOptions.Old, Extract makes a sub-chunk delta: it compares each group with the
+// base's content in pieces of DiffGrain bytes, sends those that differ, and the SHA-256 of the
+// old content of every chunk that keeps a part of it (subchunk.go). Only Apply writes such a delta,
+// and only after CheckBases has found that the device is that base.
 //
 // # Guarantees
 //

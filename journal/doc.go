@@ -20,6 +20,9 @@
 //	DIR/history/NAME.delta        undo deltas, where they are kept (History)
 //	DIR/trash/                    what is being deleted; emptied by Open
 //
+// Limit sets a quota for all of it together: a spool or an undo delta that could exceed it is
+// refused before its first byte, and no spool takes more than was announced for it.
+//
 // # Commit
 //
 //  1. fsync of every member's spool

@@ -23,6 +23,9 @@
 //	                                           journal commit, apply, clean(N+1)
 //	rotate       ◄── answer ─────────────────
 //
+// What else there is to a transfer: sub-chunk deltas (subchunk.go at the source, bases.go at the
+// target), a target that is written under a snapshot (guard.go), undo deltas (history.go).
+//
 // # Invariants
 //
 //   - The document is committed before and after each change of LVM, so that a run killed
