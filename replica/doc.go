@@ -26,6 +26,10 @@
 // What else there is to a transfer: sub-chunk deltas (subchunk.go at the source, bases.go at the
 // target), a target that is written under a snapshot (guard.go), undo deltas (history.go).
 //
+// A target that is behind the tracker gets the union of kept changed sets (keptsets.go). Fold
+// (fold.go) gives a leg a fresh tracker without its target; the watch (watch*.go) extends or
+// folds before a snapshot overflows; Grow (grow*.go) brings a pair to a larger size.
+//
 // # Invariants
 //
 //   - The document is committed before and after each change of LVM, so that a run killed
@@ -34,6 +38,7 @@
 //   - Only the target's final answer makes a transfer a success.
 //   - The target's device is opened for writing only by target.write, which refuses a
 //     device that anybody else holds, and makes it read-only again on every path.
+//   - A union of sets is right by the superset rule: whole chunks, the newest content.
 //   - Nothing is removed that does not carry our tag or whose UUID the document does not
 //     name.
 //

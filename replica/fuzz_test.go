@@ -29,6 +29,7 @@ func FuzzRequests(f *testing.F) {
 		opReceive:  receiveRequest{VolumeRef: ref, Mode: modeFull, Header: head, Need: 1 << 40, Overwrite: true},
 		opDigest:   digestRequest{VolumeRef: ref, Size: 1 << 50, End: 1 << 50, Salt: make([]byte, 16), Limit: 1},
 		opVerified: verifiedRequest{VolumeRef: ref, At: g, Until: -1},
+		opExtend:   extendRequest{VolumeRef: ref, Size: 1 << 62, Fence: 1 << 63},
 		opReclaim:  reclaimRequest{VolumeRef: ref, Overwrite: true, Fence: 1 << 63},
 	} {
 		b, err := json.Marshal(in)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ddsgo/ddsgo/blockdev"
@@ -17,7 +18,7 @@ import (
 // verbGrow as it stands in Operation, from the end of the old chain to the rejoin.
 const verbGrow = "grow"
 
-// opExtend makes a target larger. A forced command's allow-list names it like any other verb.
+// opExtend makes a target larger. A forced command has to name it.
 const opExtend = "extend"
 
 type extendRequest struct {
@@ -25,6 +26,9 @@ type extendRequest struct {
 	Size  int64  `json:"size"` // bytes, at least
 	Fence uint64 `json:"fence"`
 }
+
+// maxExtend bounds what a peer may ask for.
+const maxExtend = 1 << 60
 
 // readSample is how much of the source is read to learn how fast that goes, in pieces.
 const (
@@ -140,7 +144,11 @@ func (h *Host) extend(ctx context.Context, req *session.Request) error {
 	if err := req.Decode(&in); err != nil {
 		return err
 	}
-	if in.Size <= 0 || in.Source == "" {
+	if a := h.Allow; a != nil && !slices.Contains(a.Verbs, opExtend) {
+		// Unlike the others it takes space of the volume group, so a key that may do "everything" may not.
+		return failure.Refused(in.Device, "this key may not "+opExtend, "name "+opExtend+" among the verbs of the forced command on "+h.Name+", or lvextend it there")
+	}
+	if in.Size <= 0 || in.Size > maxExtend || in.Source == "" {
 		return failure.With(failure.CodeCorrupt, in.Device, "malformed request", "update ddsgo on the older of the two hosts", nil)
 	}
 	t, err := h.openTarget(ctx, in.VolumeRef, "extend "+in.Resource)

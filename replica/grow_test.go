@@ -184,6 +184,7 @@ func TestGrowRefuses(t *testing.T) {
 		"chain broken":         {func(w *world) { w.src.Overflow(w.snap1().Path) }, GrowOptions{Size: largerBytes, ExtendTarget: true}, failure.CodeNeedFull, "overflowed"},
 		"target promoted":      {func(w *world) { w.promote() }, GrowOptions{Size: largerBytes, ExtendTarget: true}, failure.CodeRefused, "primary"},
 		"somebody's snapshot":  {func(w *world) { w.foreignSnapshot() }, GrowOptions{Size: largerBytes, ExtendTarget: true}, failure.CodeRefused, "not ddsgo's"},
+		"key without the verb": {func(w *world) { w.far = func(h *Host) { h.Allow = &Allow{Devices: []string{targetPath}} } }, GrowOptions{Size: largerBytes, ExtendTarget: true}, failure.CodeRefused, "this key may not extend"},
 		"another volume there": {func(w *world) { w.otherSource() }, GrowOptions{Size: largerBytes, ExtendTarget: true}, failure.CodeRefused, "another volume"},
 	}
 	for name, c := range cases {

@@ -76,6 +76,9 @@ func (d *Driver) observeTracker(ctx context.Context, s *source, o *array.Observa
 		return
 	}
 	native["tracking"] = s.doc.Tracking.Name
+	if n := len(s.doc.Legs[d.Leg.Name()].ChangedSets); n > 0 {
+		native["changed_sets"] = n // of folds; the next sync sends their union
+	}
 	lv, err := s.snapshotByUUID(ctx, s.doc.Tracking.UUID)
 	if err != nil {
 		return // reconcile tells
