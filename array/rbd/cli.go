@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ddsgo/ddsgo/internal/run"
@@ -49,6 +50,7 @@ type CLI struct {
 	cluster Cluster
 	times   Times
 	runner  run.Runner
+	fsid    atomic.Pointer[string] // once it is known: it never changes
 }
 
 // NewCLI makes a CLI for one cluster. A nil runner means real programs.

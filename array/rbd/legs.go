@@ -6,12 +6,18 @@ import "context"
 
 // FSID is the cluster's identity: ids of images are unique only within a cluster.
 func (c *CLI) FSID(ctx context.Context) (string, error) {
+	if known := c.fsid.Load(); known != nil {
+		return *known, nil
+	}
 	type answer struct {
 		FSID string `json:"fsid"`
 	}
 	a, err := cephQuery[answer](ctx, c, "fsid")
 	if err == nil && a.FSID == "" {
 		err = ErrBadAnswer
+	}
+	if err == nil {
+		c.fsid.Store(&a.FSID)
 	}
 	return a.FSID, err
 }

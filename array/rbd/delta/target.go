@@ -59,19 +59,23 @@ type Admission struct {
 
 // OpenTarget reads the image; it need not exist yet.
 func OpenTarget(ctx context.Context, c *rbd.CLI, img rbd.Image) (*Target, error) {
-	t := &Target{cli: c, Image: img}
 	snaps, err := c.Snapshots(ctx, img)
 	if errors.Is(err, rbd.ErrNoImage) {
-		return t, nil
+		return &Target{cli: c, Image: img}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	t.exists = true
-	for _, s := range snaps {
+	return KnownTarget(c, img, snaps), nil
+}
+
+// KnownTarget is OpenTarget for an image that was read already.
+func KnownTarget(c *rbd.CLI, img rbd.Image, snapshots []rbd.Snapshot) *Target {
+	t := &Target{cli: c, Image: img, exists: true}
+	for _, s := range snapshots {
 		t.snapshots = append(t.snapshots, s.Name)
 	}
-	return t, nil
+	return t
 }
 
 // Exists says that the image is there.

@@ -289,7 +289,7 @@ func cmdLockRemove(_ *World, t target, a []string) (string, *failed) {
 
 // writable is what every change of an image asks.
 func (t target) writable() *failed {
-	if t.image.mirrored && !t.image.primary || t.image.broken > 0 {
+	if t.image.mirrored && !t.image.primary || t.image.making > 0 || t.image.broken > 0 {
 		return fail(30, "rbd: error: (30) Read-only file system")
 	}
 	return nil

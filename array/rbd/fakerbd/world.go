@@ -275,7 +275,7 @@ func (w *World) Write(clusterName, poolName, name string, content []byte) error 
 		return fmt.Errorf("cluster %s is down", clusterName)
 	case i == nil:
 		return fmt.Errorf("no image %s on %s", name, clusterName)
-	case i.mirrored && !i.primary, i.broken > 0:
+	case i.mirrored && !i.primary, i.making > 0, i.broken > 0:
 		return fmt.Errorf("image %s on %s: read-only", name, clusterName)
 	}
 	i.content = slices.Clone(content)
