@@ -50,7 +50,7 @@ func (t *target) rollForward(ctx context.Context, progress func(engine.Progress)
 		return t.jdir.Remove()
 	}
 	t.c.Log.Info("finishing an import", "image", t.c.String(), "to", h.To.String())
-	_, err = t.apply(ctx, tx, progress)
+	_, err = t.apply(ctx, tx, false, progress)
 	return err
 }
 
@@ -84,14 +84,17 @@ func (t *target) withoutJournal(ctx context.Context, reason string) error {
 	return t.become(ctx, c)
 }
 
-// apply imports a committed journal, which ends in the generation's snapshot, and removes it.
-func (t *target) apply(ctx context.Context, tx *journal.Transaction, progress func(engine.Progress)) (report.Merge, error) {
+// apply imports a committed journal, which ends in the generation's snapshot, and removes it. free: it
+// was just seen that nobody else uses the image.
+func (t *target) apply(ctx context.Context, tx *journal.Transaction, free bool, progress func(engine.Progress)) (report.Merge, error) {
 	h := tx.Members[0].Header
 	var rep report.Merge
 	cut := t.condition().Kind != state.KindClean
 	if !t.holds(h.To) {
-		if err := t.free(ctx, cut); err != nil {
-			return rep, err
+		if !free {
+			if err := t.free(ctx, cut); err != nil {
+				return rep, err
+			}
 		}
 		if err := t.become(ctx, state.Applying(h.From, h.To)); err != nil {
 			return rep, err
@@ -113,15 +116,11 @@ func (t *target) apply(ctx context.Context, tx *journal.Transaction, progress fu
 
 // write imports what do writes. The snapshot is made only after do has verified all of it.
 func (t *target) write(ctx context.Context, h stream.Header, do func(blockdev.Device) error) error {
-	d, err := t.device(ctx)
-	if err != nil {
-		return err
-	}
 	a := delta.Admission{To: delta.SnapshotName(h.To)}
 	if h.Kind == stream.KindDelta {
 		a.From = delta.SnapshotName(h.From)
 	}
-	dev, err := d.Import(ctx, a, h.VolumeSize)
+	dev, err := t.device().Import(ctx, a, h.VolumeSize)
 	if err != nil {
 		return err
 	}

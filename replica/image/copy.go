@@ -222,20 +222,14 @@ func (t *target) foreignWrites(ctx context.Context) error {
 }
 
 // target of package delta, for its checks and its import.
-func (t *target) device(ctx context.Context) (*delta.Target, error) {
-	return delta.OpenTarget(ctx, t.c.CLI, t.c.Image)
-}
+func (t *target) device() *delta.Target { return delta.KnownTarget(t.c.CLI, t.c.Image, t.snaps) }
 
 // free refuses an image that somebody else uses; cut waits for the watch of a dead import.
 func (t *target) free(ctx context.Context, cut bool) error {
 	if !t.exists {
 		return nil
 	}
-	d, err := t.device(ctx)
-	if err == nil {
-		err = d.Free(ctx, cut)
-	}
-	return Explain(t.c.End, err)
+	return Explain(t.c.End, t.device().Free(ctx, cut))
 }
 
 // prune removes the oldest generations beyond keep: the snapshots first, then their names.

@@ -45,6 +45,9 @@ func (c *Copy) receive(ctx context.Context, req *session.Request) error {
 	if err := t.admit(ctx, in); err != nil {
 		return err
 	}
+	if err := t.room(ctx, in); err != nil {
+		return err
+	}
 	if full {
 		return t.receiveFull(ctx, req, in)
 	}
@@ -77,10 +80,7 @@ func (t *target) admit(ctx context.Context, in replica.ReceiveRequest) error {
 		return err
 	}
 	k := t.condition().Kind
-	if err := t.free(ctx, k == state.KindInconsistent || k == state.KindApplying); err != nil {
-		return err
-	}
-	return t.room(ctx, in)
+	return t.free(ctx, k == state.KindInconsistent || k == state.KindApplying)
 }
 
 // admitFull protects what the image holds from a typing error.
@@ -112,9 +112,6 @@ func (t *target) admitDelta(ctx context.Context, in replica.ReceiveRequest) erro
 	if h.SubChunk {
 		return t.refuse(failure.CodeUnsupported, full+" --overwrite", "a delta that needs to read its base cannot be imported")
 	}
-	if err := t.foreignWrites(ctx); err != nil {
-		return err
-	}
 	c := t.condition()
 	mixture := c.Kind == state.KindInconsistent || c.Kind == state.KindApplying
 	switch {
@@ -134,11 +131,7 @@ func (t *target) admitDelta(ctx context.Context, in replica.ReceiveRequest) erro
 
 // room asks before the first byte: a full pool blocks writes instead of failing them.
 func (t *target) room(ctx context.Context, in replica.ReceiveRequest) error {
-	d, err := t.device(ctx)
-	if err == nil {
-		err = d.Room(ctx, min(in.Need, in.Header.SetBytes))
-	}
-	return Explain(t.c.End, err)
+	return Explain(t.c.End, t.device().Room(ctx, min(in.Need, in.Header.SetBytes)))
 }
 
 // receiveDelta takes a delta into the spool, without the lock, and imports it.
@@ -160,6 +153,9 @@ func (t *target) receiveDelta(ctx context.Context, req *session.Request, in repl
 	if err := errors.Join(t.relock(ctx), t.load(ctx)); err != nil {
 		return Explain(t.c.End, err)
 	}
+	if err := t.foreignWrites(ctx); err != nil {
+		return err
+	}
 	if err := t.admit(ctx, in); err != nil {
 		return err
 	}
@@ -168,7 +164,7 @@ func (t *target) receiveDelta(ctx context.Context, req *session.Request, in repl
 		return err
 	}
 	// The journal is committed: it is imported to its end even if the source is gone by now.
-	rep, err := t.apply(context.WithoutCancel(ctx), tx, replica.Relay(req))
+	rep, err := t.apply(context.WithoutCancel(ctx), tx, true, replica.Relay(req))
 	if err != nil {
 		return err
 	}

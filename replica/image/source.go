@@ -249,14 +249,18 @@ func (s *source) refresh(ctx context.Context) error {
 
 // clean removes snapshots of ours that serve no longer.
 func (s *source) clean(ctx context.Context, names []string) error {
+	if err := s.remove(ctx, names); err != nil || len(names) == 0 {
+		return err
+	}
+	return s.refresh(ctx)
+}
+
+func (s *source) remove(ctx context.Context, names []string) error {
 	for _, name := range names {
 		s.step("remove snapshot " + s.leg.Image.At(name))
 		if err := s.leg.CLI.SnapshotRemove(ctx, s.leg.Image, name); err != nil && !errors.Is(err, rbd.ErrNoSnapshot) {
 			return Explain(s.leg.End, err)
 		}
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	return s.refresh(ctx)
+	return nil
 }

@@ -133,7 +133,7 @@ func (s *source) rotate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.clean(ctx, old)
+	return s.remove(ctx, old)
 }
 
 // send transfers the pending snapshot. The target's final answer, and nothing else, makes it a success.
