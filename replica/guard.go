@@ -20,12 +20,13 @@ import (
 // target is clean at the new generation, these chunks are written back:
 //
 //	commit   Document.Guard.Run                     the guard is about to be made
-//	lvcreate
+//	lvchange writable                               permissions change only while there is no guard: a
+//	lvcreate                                        killed lvchange would leave both devices suspended
 //	commit   Document.Guard.UUID
 //	commit   inconsistent(N -> N+1)                 only now may a byte be written
 //	write, fsync
 //	commit   clean(N+1)                             from here on the guard is of no use
-//	lvremove
+//	lvremove, lvchange read-only
 //	commit   no guard
 //
 // A run that finds a guard beside `inconsistent` writes it back, fsyncs, commits clean(N) and
@@ -86,6 +87,9 @@ func (t *target) makeGuard(ctx context.Context, in receiveRequest) error {
 	if err := t.commit(ctx, func(d *state.Document) { d.Guard = &state.Guard{Run: run} }); err != nil {
 		return err
 	}
+	if err := t.setWritable(ctx, true); err != nil {
+		return err
+	}
 	lv, err := t.lvm.CreateSnapshot(ctx, *t.lv, lvm.SnapshotSpec{Name: guardName(*t.lv), Size: size, ReadOnly: true, Tags: []string{lvm.TagRun + "=" + run}})
 	if err != nil {
 		return failure.With(failure.CodeFailure, t.ref.Device, "no snapshot to protect it", "ddsgo sync "+in.Resource+" again; if it stays: vgs "+t.lv.VG, err)
@@ -139,7 +143,21 @@ func (t *target) settleGuard(ctx context.Context, progress func(engine.Progress)
 			return err
 		}
 	}
+	if err := t.protectAgain(ctx); err != nil {
+		return err
+	}
 	return t.commit(ctx, func(d *state.Document) { d.Guard = nil })
+}
+
+// protectAgain makes the target read-only after a guard. Where LVM says that it is, a killed
+// lvchange may have left the kernel's device writable: the permission is set anew.
+func (t *target) protectAgain(ctx context.Context) error {
+	if !t.lv.Writable() {
+		if err := t.setWritable(ctx, true); err != nil {
+			return err
+		}
+	}
+	return t.setWritable(ctx, false)
 }
 
 // writeBack puts the old content of every chunk that was written under the guard back.
