@@ -109,6 +109,8 @@ func (r *rig) tidy(o array.Observation) (array.Goal, bool) {
 	case !ok:
 	case absent(o):
 		return l.Create, true
+	case l.Create.Volume != "" && o.AllReachable() && len(o.Members) == 0: // create was cut off before its member came
+		return l.Create, true
 	case l.Spare != "" && hasMember(o, l.Spare):
 		return array.Goal{Verb: array.Remove, Volume: l.Spare}, true
 	}

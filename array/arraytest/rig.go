@@ -155,7 +155,7 @@ func (r *rig) goHome(ctx context.Context) error {
 		switch {
 		case untidy:
 			goals = []array.Goal{g}
-		case normal:
+		case normal || o.Primary() == r.home && o.Replication == array.Initial: // the first copy is waited for
 			goals = []array.Goal{{Verb: array.Update}}
 		}
 		advanced := false

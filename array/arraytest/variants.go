@@ -87,6 +87,9 @@ type lossy struct {
 	count int
 }
 
+// Unwrap lets optional interfaces of the driver be found.
+func (l *lossy) Unwrap() array.Driver { return l.Driver }
+
 // Do implements array.Driver.
 func (l *lossy) Do(ctx context.Context, s array.Step) error {
 	l.count++
@@ -169,6 +172,9 @@ type stuck struct {
 	array.Driver
 	observe bool
 }
+
+// Unwrap lets optional interfaces of the driver be found.
+func (s stuck) Unwrap() array.Driver { return s.Driver }
 
 // Observe implements array.Driver.
 func (s stuck) Observe(ctx context.Context) (array.Observation, error) {

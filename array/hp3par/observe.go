@@ -109,6 +109,9 @@ func (s seen) side() array.Side {
 	case s.g.role.secondary():
 		out.Role, out.Writable = array.RoleSecondary, array.No
 	}
+	if len(s.g.members) == 0 && out.Writable == array.No {
+		out.Writable = array.Unknown // of an empty group: its volumes are not the group's, or not yet
+	}
 	return out
 }
 
