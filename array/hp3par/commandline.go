@@ -131,10 +131,17 @@ func (c *commandLine) close() error { return c.carrier.close() }
 type execCarrier struct{ shell *shell }
 
 func (e execCarrier) carry(ctx context.Context, command string, bare bool) (string, int, error) {
-	if bare {
+	if bare && !prints(command) {
 		command += " -csvtable -nohdtot"
 	}
 	return e.shell.run(ctx, command)
+}
+
+// prints says that a command prints text instead of a table. Whether it takes the options of
+// tables as its own is not known; as the session's or the program's they do no harm.
+func prints(command string) bool {
+	word, _, _ := strings.Cut(command, " ")
+	return word == showLicences || word == showClock || word == "showversion"
 }
 
 func (e execCarrier) close() error { return e.shell.close() }

@@ -133,13 +133,13 @@ func (i *Inventory) refused(section string, err error) error {
 
 // inventory implements inventoryTransport.
 func (c *commandLine) inventory(ctx context.Context, into *Inventory) error {
-	out, err := c.ask(ctx, showLicences, false)
+	out, err := c.ask(ctx, showLicences, true)
 	if err == nil {
 		into.Licences = parseLicences(out)
 	} else if err = into.refused(sectionLicences, err); err != nil {
 		return err
 	}
-	if out, err = c.ask(ctx, "showversion -s", false); err == nil {
+	if out, err = c.ask(ctx, "showversion -s", true); err == nil {
 		into.Version = strings.TrimSpace(out)
 	} else if err = into.refused(sectionVersion, err); err != nil {
 		return err

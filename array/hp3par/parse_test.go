@@ -182,7 +182,7 @@ func TestParseLicencesAndClock(t *testing.T) {
 	require.False(t, l.licensed("Peer Motion"))
 	require.False(t, volumeListing{licences: parseLicences("")}.licensed("Virtual Copy"))
 	at := time.Date(2014, 3, 25, 15, 13, 47, 0, time.UTC)
-	for _, out := range []string{"0,2014-03-25 16:13:47 CET\n1,2014-03-25 16:13:47 CET\n", "Node,Date\n0,2014-03-25 16:13:47 CET\n", "0,2014-03-25 16:13:47 CET (Europe/Paris)\n"} {
+	for _, out := range []string{"0,2014-03-25 16:13:47 CET\n1,2014-03-25 16:13:47 CET\n", "Node,Date\n0,2014-03-25 16:13:47 CET\n", "0,2014-03-25 16:13:47 CET (Europe/Paris)\n", "Node        Date\n   0 2014-03-25 16:13:47 CET\n   1 2014-03-25 16:13:48 CET\n"} {
 		require.True(t, parseClock(out, cet).at.Equal(at), out)
 	}
 	require.True(t, parseClock("gibberish\n", cet).none())

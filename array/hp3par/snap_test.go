@@ -354,5 +354,9 @@ func TestSnapsShareOneListing(t *testing.T) {
 		r := b.snapStatus(t, b.snap(t, b.arrays[0], nil))
 		require.Equal(t, "up", r.State)
 	}
-	require.Len(t, b.sim.Journal().Since(0), 3, "showvv, showlicense, showdate")
+	var sent []string
+	for _, e := range b.sim.Journal().Since(0) {
+		sent = append(sent, e.Command)
+	}
+	require.Equal(t, []string{"showvv -showcols Name,CreationTime,Prov -csvtable -nohdtot", "showlicense", "showdate"}, sent)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (c *commandLine) listVolumes(ctx context.Context) (volumeListing, error) {
 	if l.volumes, err = parseVolumes(out, c.zones); err != nil {
 		return l, err
 	}
-	if out, err = c.ask(ctx, showLicences, false); err != nil {
+	if out, err = c.ask(ctx, showLicences, true); err != nil {
 		return l, err
 	}
 	l.licences = parseLicences(out)
@@ -158,24 +159,12 @@ func parseLicences(out string) []string {
 	return licences
 }
 
-// parseClock reads showdate: a row per node, as 0,2014-03-25 16:13:47 CET; some releases
-// add the region in brackets.
-func parseClock(out string, z zones) stamp {
-	list, err := rows(out)
-	if err != nil {
-		return stamp{}
-	}
-	for _, f := range list {
-		if len(f) < 2 || strings.TrimSpace(f[0]) == "Node" {
-			continue
-		}
-		text, _, _ := strings.Cut(f[1], " (")
-		if s := z.parse(strings.TrimSpace(text)); s.wall != 0 {
-			return s
-		}
-	}
-	return stamp{}
-}
+// clockText is a time with its zone, in a table or in CSV; some releases add the region in
+// brackets.
+var clockText = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [A-Za-z0-9:+-]+)?`)
+
+// parseClock reads showdate, which has a line per node.
+func parseClock(out string, z zones) stamp { return z.parse(clockText.FindString(out)) }
 
 // wsapiSnapshot is the provisioning type of snapshots, and wsapiUpdateCopy the volume action
 // that refreshes one.
