@@ -83,16 +83,16 @@ func (w *watchdog) run(ctx context.Context, snaps []lvm.LV) bool {
 		case <-t.C:
 		}
 		for i, snap := range snaps {
-			// A transfer is not ended for the sake of a snapshot that it does not need.
-			if a := w.look(ctx, snap, w.mayEnd && i == 0); a == actFold && i == 0 {
+			if w.look(ctx, snap, i == 0) == actFold {
 				return true
 			}
 		}
 	}
 }
 
-// look looks at one snapshot and extends it if it must be. What it cannot do it says once.
-func (w *watchdog) look(ctx context.Context, snap lvm.LV, mayFold bool) act {
+// look looks at one snapshot and extends it if it must be. What it cannot do it says once. For
+// one that the transfer does not need it neither ends the transfer nor cries.
+func (w *watchdog) look(ctx context.Context, snap lvm.LV, needed bool) act {
 	st, err := w.s.lvm.DM().SnapshotStatus(ctx, snap.DMName)
 	if err != nil || st.Invalid() || st.Merging {
 		return actNone // whoever reads it will say so
@@ -107,17 +107,17 @@ func (w *watchdog) look(ctx context.Context, snap lvm.LV, mayFold bool) act {
 	if !c.endangered(w.s.h.watchEvery(), foldMargin, 0) {
 		return actNone
 	}
-	facts, lv, err := w.s.storeFacts(ctx, c, snap.UUID, mayFold)
+	facts, lv, err := w.s.storeFacts(ctx, c, snap.UUID, needed && w.mayEnd)
 	if err != nil {
 		return actNone
 	}
 	a, size, why := decideStore(facts)
-	switch a {
-	case actExtend:
+	switch {
+	case a == actExtend:
 		if err := w.s.extendStore(ctx, lv, size, c); err != nil {
 			w.warn(snap, c, err.Error())
 		}
-	case actWarn:
+	case a == actWarn && needed:
 		w.warn(snap, c, why)
 	}
 	return a

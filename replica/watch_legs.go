@@ -129,7 +129,11 @@ func (w *legWatch) round(ctx context.Context, all bool) error {
 		case !c.endangered(w.opt.Interval, foldMargin, w.opt.Horizon):
 			delete(w.told, name) // the next trouble is worth telling again
 		case len(f.looks) > 1:
-			errs = append(errs, w.rescue(ctx, name, c, &seen))
+			err := w.rescue(ctx, name, c, &seen)
+			if err != nil && seen.Action == actNone.String() {
+				seen.Action, seen.Detail = actWarn.String(), err.Error()
+			}
+			errs = append(errs, err)
 		}
 		if all || seen.Action != actNone.String() {
 			w.tell(seen)

@@ -22,7 +22,8 @@ A new snapshot is made, the old one's table is saved as a changed set, a small f
 snapshot goes. The target is not asked and nothing is sent: the next sync sends the union of all
 changed sets since what the target holds. A generation that an interrupted sync left is taken
 into the chain. A leg that is held may be folded. Killed at any moment, the same command or a
-sync goes on. Until the next sync there is no snapshot of what the target holds: verify waits.
+sync goes on. For a pair adopted from OpenSVC the agent's file is right again after the next
+sync. Until the next sync there is no snapshot of what the target holds: verify waits.
 
 ddsgo watch folds by itself when a snapshot fills and may not or cannot be extended.
 
