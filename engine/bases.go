@@ -36,7 +36,7 @@ func CheckBases(ctx context.Context, dev io.ReaderAt, r io.Reader, progress func
 		_, err := frames(r, true, func(f *stream.Frame, h stream.Header) error {
 			for _, b := range f.Bases {
 				if sum += b.Extent.Len; sum > h.SetBytes {
-					return fmt.Errorf("%w: base ranges of more than the set's %d bytes", ErrSource, h.SetBytes)
+					return &stream.Error{Kind: stream.ErrLimit, Frame: f.Seq, Detail: fmt.Sprintf("base ranges of more than the set's %d bytes", h.SetBytes)}
 				}
 				select {
 				case work <- b:

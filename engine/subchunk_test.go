@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ddsgo/ddsgo/blockdev/fault"
 	"github.com/ddsgo/ddsgo/blockdev/mem"
 	"github.com/ddsgo/ddsgo/engine"
 	"github.com/ddsgo/ddsgo/extent"
@@ -221,5 +222,26 @@ func TestBaseRangesAreBounded(t *testing.T) {
 	_, err = enc.Close()
 	require.NoError(t, err)
 	err = engine.CheckBases(t.Context(), mem.NewFrom("t", base), bytes.NewReader(wire.Bytes()), nil)
-	require.ErrorIs(t, err, engine.ErrSource)
+	require.ErrorIs(t, err, stream.ErrCorrupt)
+	require.ErrorIs(t, err, stream.ErrLimit)
+}
+
+// CopyBack may be cut and begun anew, makes everything durable, and reports a device that fails.
+func TestCopyBack(t *testing.T) {
+	old, v := scatter(6, 4<<20, 64<<10, 30, 4096)
+	for n := 1; ; n++ {
+		dev := mem.NewFrom("t", bytes.Clone(v.content))
+		broken := fault.New(dev, fault.Fault{Op: fault.AnyChange, Nth: n})
+		err := engine.CopyBack(t.Context(), broken, bytes.NewReader(old), v.set.Seq(), v.set.Bytes(), nil)
+		if broken.Injected() == 0 {
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(old, dev.Content()))
+			break
+		}
+		require.Error(t, err)
+		var last engine.Progress
+		require.NoError(t, engine.CopyBack(t.Context(), dev, bytes.NewReader(old), v.set.Seq(), v.set.Bytes(), func(p engine.Progress) { last = p }))
+		require.True(t, bytes.Equal(old, dev.CrashClone(rand.New(rand.NewPCG(1, 1)), 0).Content()), "it is durable")
+		require.Equal(t, v.set.Bytes(), last.Done)
+	}
 }
