@@ -16,7 +16,7 @@
 //
 // # What it becomes
 //
-//	[array#NAME] type = hp3par     arrays: NAME
+//	[array#NAME] type = hp3par     arrays: NAME (auth.conf of 2014: [NAME] alone)
 //	[sync#N] type = hp3par         resource, driver hp3par; a site per (array, rcg), called
 //	                               after its first node, those of nodes before drpnodes
 //	[sync#N] type = hp3parsnap     resource, driver hp3parsnap

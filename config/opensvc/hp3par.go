@@ -20,7 +20,7 @@ func (m *importer) array(s *service, sec *section) {
 		m.note(sec.doc, sec.line, "[%s] of type %s is not translated", sec.name, typ.text)
 		return
 	}
-	if name == sec.name || !plainName.MatchString(name) {
+	if !plainName.MatchString(name) || name == "array" {
 		m.fail(sec.doc.fail(sec.line, 1, "[%s] names no array: write [array#NAME], NAME as in the Target column of showrcopy", sec.name))
 		return
 	}

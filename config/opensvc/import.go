@@ -95,10 +95,11 @@ func (m *importer) document(d *document) {
 	}
 	var syncs []syncSection
 	for _, sec := range d.sections {
-		switch kind, _, _ := strings.Cut(sec.name, "#"); kind {
-		case "array":
+		kind, _, numbered := strings.Cut(sec.name, "#")
+		switch {
+		case kind == "array", !numbered && s.isArray(sec):
 			m.array(s, sec)
-		case "sync":
+		case kind == "sync":
 			if x, ok := m.sync(s, sec); ok {
 				syncs = append(syncs, x)
 			}
@@ -118,6 +119,13 @@ func (m *importer) document(d *document) {
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,180}$`)
+
+// isArray says that a section without a number is an array: in auth.conf of 2014 they are
+// called by their names alone.
+func (s *service) isArray(sec *section) bool {
+	v, err := s.value(sec, "type", "")
+	return err == nil && v.in == sec && v.text == config.DriverHP3PAR
+}
 
 // nodeList reads a list of nodes; selectors that only a running cluster can resolve are
 // left to the scopes.

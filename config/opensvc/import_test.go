@@ -218,6 +218,8 @@ uuid = 3b2c325d-4321-6789-b32f-b987654cb092874a
 	require.Equal(t, "/etc/b.pwf", c.Arrays["b"].PWF)
 	require.Len(t, c.Arrays, 2)
 	all := out + strings.Join(notes, "\n")
+	c2, _, _ := translate(t, 0, file("auth.conf", strings.ReplaceAll(nodeConf, "array#", "")))
+	require.Equal(t, "192.168.100.199", c2.Arrays["hp3par2.opensvc.com"].Manager, "as auth.conf of 2014 has it")
 	require.Contains(t, all, "[array#c] of type symmetrix is not translated")
 	require.Contains(t, all, "password: put it into a file")
 	require.NotContains(t, all, "hunter2")
