@@ -38,6 +38,7 @@ func TestBenchLegs(t *testing.T) {
 	b := newBench(t)
 	var export, extract, pipe, leg []float64
 	for n := range benchRounds {
+		require.NoError(t, os.RemoveAll(filepath.Join(b.l.dir, "export"))) // rbd overwrites nothing
 		export = append(export, b.shell("rbd "+b.from+" export-diff --no-progress --from-snap a volumes/src@b $OUT/export"))
 		extract = append(extract, b.shell("$DDSGO extract --rbd volumes/src --from a --to b -o $OUT/extract "+strings.Join(b.l.from, " ")))
 		b.reset("volumes/pipe", n)

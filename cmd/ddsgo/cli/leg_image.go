@@ -135,12 +135,12 @@ func fullImage(ctx context.Context, env environment, r config.Resource, ev repli
 	return leg.Full(ctx, o.overwrite, o.dryRun)
 }
 
-// notOfImages refuses a verb that works on logical volumes at both ends.
+// notOfImages refuses a verb that works on logical volumes at both ends; fold works on the source alone.
 func notOfImages(r config.Resource, verb string) error {
-	if !r.LVM.FromImage() && !r.LVM.ToImage() {
+	if !r.LVM.FromImage() && (!r.LVM.ToImage() || verb == "fold") {
 		return nil
 	}
-	return failure.With(failure.CodeUnsupported, r.Name, verb+" is for logical volumes at both ends; one end of this leg is an RBD image", "ddsgo full "+r.Name+" --overwrite", nil)
+	return failure.With(failure.CodeUnsupported, r.Name, verb+" is for logical volumes at both ends; one end of this leg is an RBD image", "ddsgo status "+r.Name, nil)
 }
 
 // toImage is the resource of this name, where it is a leg that ends on an image.

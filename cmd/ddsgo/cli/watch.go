@@ -107,6 +107,10 @@ func watchedLegs(cfg *config.Config, all bool, names []string) ([]replica.Leg, e
 			continue
 		case r.Driver != config.DriverLVM:
 			return nil, failure.With(failure.CodeUnsupported, name, "watch is for logical volumes; this is a resource of driver "+r.Driver, "ddsgo status "+name, nil)
+		case r.LVM.FromImage() && all:
+			continue
+		case r.LVM.FromImage():
+			return nil, failure.With(failure.CodeUnsupported, name, "watch is for logical volumes; snapshots of an RBD image do not overflow", "ddsgo status "+name, nil)
 		}
 		leg, err := legOf(r)
 		if err != nil {
