@@ -285,7 +285,7 @@ func TestSampleUncommented(t *testing.T) {
 	}
 	cfg, err := config.Parse("sample", []byte(text.String()))
 	require.NoError(t, err, "%s", text.String())
-	require.Equal(t, []string{"appdata", "img", "svc1"}, cfg.Names())
+	require.Equal(t, []string{"appdata", "img", "report", "svc1"}, cfg.Names())
 }
 
 func BenchmarkStatus500(bench *testing.B) {
