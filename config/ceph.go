@@ -15,6 +15,9 @@ type Ceph struct {
 // DefaultKeep is how many generations an image keeps as snapshots.
 const DefaultKeep = 7
 
+// MaxKeep bounds it: the list of them is one line of the image's metadata.
+const MaxKeep = 256
+
 // FromImage says that the source is an RBD image.
 func (l *LVM) FromImage() bool { return strings.HasPrefix(l.Source, ImagePrefix) }
 
@@ -85,8 +88,8 @@ func (t *LVMTarget) image(c *checks) {
 	if t.Host != "" || len(t.Command) > 0 || t.StateDir != "" {
 		c.fail(path, "targets: host, command and state_dir are not for RBD images, which are reached from the source's host")
 	}
-	if t.Keep < 0 {
-		c.fail(path, "targets: keep %d: at least 1", t.Keep)
+	if t.Keep < 0 || t.Keep > MaxKeep {
+		c.fail(path, "targets: keep %d is not between 1 and %d", t.Keep, MaxKeep)
 	}
 	if t.Keep == 0 {
 		t.Keep = DefaultKeep
