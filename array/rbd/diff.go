@@ -73,22 +73,27 @@ func (c *CLI) CreateBytes(ctx context.Context, img Image, size int64) error {
 	return err
 }
 
-// Available is how many bytes the pool still takes, as Ceph estimates it.
+// Available is how many bytes the pool still takes, as Ceph estimates it, and within its quota.
 func (c *CLI) Available(ctx context.Context, pool string) (int64, error) {
 	type answer struct {
 		Pools []struct {
 			Name  string `json:"name"`
 			Stats struct {
 				MaxAvail int64 `json:"max_avail"`
+				Quota    int64 `json:"quota_bytes"` // 0: none
+				Stored   int64 `json:"stored"`
 			} `json:"stats"`
 		} `json:"pools"`
 	}
-	a, err := cephQuery[answer](ctx, c, "df")
+	a, err := cephQuery[answer](ctx, c, "df", "detail")
 	if err != nil {
 		return 0, err
 	}
 	for _, p := range a.Pools {
 		if p.Name == pool {
+			if q := p.Stats.Quota; q > 0 {
+				return min(p.Stats.MaxAvail, max(q-p.Stats.Stored, 0)), nil
+			}
 			return p.Stats.MaxAvail, nil
 		}
 	}

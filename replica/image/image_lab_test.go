@@ -254,3 +254,50 @@ func (s *site) cowIntoCeph() {
 	s.run(append(dest, "--force-base", filepath.Join(s.dir, "lvdelta"))...)
 	s.same(now, s.content(s.lab.Secondary, "volumes/lv"), "COW file -> rbd")
 }
+
+// TestFullOrFrozenTarget: a pool that has no room is refused beforehand; a target that stops answering
+// in the middle ends the sync within a bounded time; and then the same command finishes it.
+func TestFullOrFrozenTarget(t *testing.T) {
+	s := newSite(t)
+	p, d := s.lab.Primary, s.lab.Secondary
+	base := make([]byte, 64<<20)
+	_, _ = rand.Read(base)
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "base"), base, 0o600))
+	s.rbd(p, "import", "--no-progress", filepath.Join(s.dir, "base"), "volumes/src")
+	s.run("full", "off")
+	quota := func(bytes int) {
+		_, err := d.Ceph(t.Context(), "osd", "pool", "set-quota", "volumes", "max_bytes", fmt.Sprint(bytes))
+		require.NoError(t, err)
+	}
+	s.change("16M")
+	read := s.read()
+	was := s.content(d, read)
+	quota(64 << 20)                     // it holds as much already
+	require.Eventually(t, func() bool { // Ceph counts with some delay
+		free, err := d.Ceph(t.Context(), "df", "detail", "--format", "json")
+		return err == nil && bytes.Contains(free, []byte(`"quota_bytes":67108864`))
+	}, time.Minute, time.Second)
+	s.refused(failure.CodeRefused, "the pool is full", "sync", "off")
+	s.same(was, s.content(d, read), "refused before the first byte")
+	quota(0)
+	s.run("sync", "off")
+	s.same(s.content(p, "volumes/src"), s.content(d, s.read()), "room again")
+
+	s.change("48M")
+	read = s.read()
+	was = s.content(d, read)
+	began := time.Now()
+	cmd := s.command("sync", "off")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	time.AfterFunc(4*time.Second, func() { d.Freeze(ceph.OSD) })
+	err := cmd.Wait()
+	took := time.Since(began)
+	d.Thaw(ceph.OSD)
+	require.Less(t, took, 4*time.Minute, "bounded")
+	t.Logf("after %.0f s: %v: %s", took.Seconds(), err, out.String())
+	s.same(was, s.content(d, read), "readers still have their generation")
+	s.run("sync", "off")
+	s.same(s.content(p, "volumes/src"), s.content(d, s.read()), "it answers again")
+}
