@@ -122,6 +122,12 @@ func (d *Driver) send(ctx context.Context, i int, s array.Step, argv []string) e
 		if err := c.sweep(ctx, freshIn(stepKind(s.ID), argv)); err != nil {
 			return err
 		}
+	case stepPeerAdd:
+		_, err := c.call(ctx, argv...)
+		if errors.Is(err, ErrExists) {
+			return nil // the other side's rbd-mirror has just made a row of that name; the next look tells which
+		}
+		return err
 	case stepRemove: // the peer's rbd-mirror lets go of the image some seconds after the end of mirroring
 		return d.untilAccepted(ctx, settleTime, func() error { _, err := c.call(ctx, argv...); return err }, ErrBusy)
 	case stepKeepDone:

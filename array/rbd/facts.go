@@ -34,6 +34,7 @@ type facts struct {
 	PoolMode  string `json:"pool_mode"`
 	Peer      *Peer  `json:"peer,omitempty"` // the one this side pulls from
 	PeerRows  int    `json:"peer_rows"`
+	Senders   []Peer `json:"tx_only_peers,omitempty"` // rows that the other side's rbd-mirror made here
 
 	Exists   bool     `json:"exists"`
 	ID       string   `json:"id,omitempty"`
@@ -145,6 +146,11 @@ func (f *facts) readPool(ctx context.Context, c *CLI, pool string) error {
 	f.PoolMode, f.PeerRows = p.Mode, len(p.Peers)
 	if rx, ok := p.RX(); ok {
 		f.Peer = &rx
+	}
+	for _, row := range p.Peers {
+		if !row.Receives() {
+			f.Senders = append(f.Senders, row)
+		}
 	}
 	return err
 }

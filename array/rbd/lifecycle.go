@@ -81,16 +81,36 @@ func (pl *planner) pools() error {
 			continue
 		}
 		other := pl.d.cfg.Sites[1-i]
-		user := other.PeerUser
-		if user == "" {
-			user = "admin"
-		}
-		pl.add(pl.d.step(i, stepPeerAdd, "receive from "+other.Name, "mirror", "pool", "peer", "add", pl.d.cfg.Image.Pool, "client."+user+"@"+other.Cluster.Name))
+		pl.receiveFrom(i, other)
 		if c := other.Cluster; c.Conf != "" && c.Conf != "/etc/ceph/"+c.Name+".conf" && !strings.HasSuffix(c.Conf, "/.ceph/"+c.Name+".conf") {
 			pl.warn("rbd-mirror at %s looks for /etc/ceph/%s.conf (or $HOME/.ceph); %s is not used by it", s.Name, other.Cluster.Name, other.Cluster.Conf)
 		}
 	}
 	return nil
+}
+
+// receiveFrom adds a peer. Where the other side's rbd-mirror was quicker, there is a row of that name
+// already, which only says that it pulls from here: Ceph refuses a second one, so that row is changed.
+func (pl *planner) receiveFrom(i int, other Site) {
+	user := other.PeerUser
+	if user == "" {
+		user = "admin"
+	}
+	pool, action := pl.d.cfg.Image.Pool, "receive from "+other.Name
+	for _, row := range pl.p.facts[i].Senders {
+		if row.SiteName != other.Cluster.Name {
+			continue
+		}
+		for _, kv := range [][2]string{{"client", "client." + user}, {"direction", "rx-tx"}} {
+			s := pl.d.step(i, stepPeerSet, action, "mirror", "pool", "peer", "set", pool, row.UUID, kv[0], kv[1])
+			s.ID += ":" + kv[0]
+			if kv[0] != "client" || row.ClientName != kv[1] {
+				pl.add(s)
+			}
+		}
+		return
+	}
+	pl.add(pl.d.step(i, stepPeerAdd, action, "mirror", "pool", "peer", "add", pool, "client."+user+"@"+other.Cluster.Name))
 }
 
 // image enables mirroring of the image: features first, and before them the note which were added.

@@ -30,6 +30,7 @@ const (
 	stepResync      = "resync"
 	stepPoolEnable  = "pool-enable"
 	stepPeerAdd     = "peer-add"
+	stepPeerSet     = "peer-set"
 	stepNote        = "features-note"
 	stepFeature     = "feature"
 	stepFeatureOff  = "feature-off"

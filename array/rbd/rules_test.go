@@ -205,6 +205,29 @@ func TestSetupLeavesThePeersOwnImageAlone(t *testing.T) {
 	})
 }
 
+// One rbd-mirror is quicker than setup: the other side has a row of its name, and refuses a second one.
+func TestSetupTurnsATxOnlyPeerRound(t *testing.T) {
+	for _, ticks := range []int{0, 3, 6} { // before the look, and between the look and the step
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, rbd.ModeJournal)
+			b.world.SetMeetTicks(ticks)
+			b.world.Make(fakerbd.Primary, pool, name, []byte("x"))
+			_, err := array.Run(t.Context(), b.drv, array.Goal{Verb: array.Setup}, array.Options{AfterStep: func(n int, _ array.Step) error {
+				if n == 3 { // both pools and the first peer
+					return array.ErrStopped
+				}
+				return nil
+			}})
+			require.ErrorIs(t, err, array.ErrStopped)
+			b.must(array.Goal{Verb: array.Setup})
+			require.NotEmpty(t, b.sent(0, "peer set"))
+			b.must(array.Goal{Verb: array.Swap, Site: site2})
+			b.must(array.Goal{Verb: array.Failback})
+			b.same("x")
+		})
+	}
+}
+
 // A wait that could not end is refused: nobody pulls where the copy is.
 func TestUpdateNeedsAPeerThatReceives(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode string) {

@@ -134,6 +134,9 @@ func (w *World) poolInfo(c *cluster, p *pool) obj {
 		return obj{"mode": "disabled"}
 	}
 	o := obj{"mode": p.mode, "site_name": p.site, "peers": []obj{}}
+	if p.peerName == "" && p.txUUID != "" {
+		o["peers"] = []obj{{"uuid": p.txUUID, "direction": "tx-only", "site_name": other(c.name), "mirror_uuid": w.clusters[other(c.name)].pools[w.poolName(c, p)].mirrorUUID, "client_name": p.txClient}}
+	}
 	if p.peerName != "" {
 		far := w.clusters[p.peerName].pools[w.poolName(c, p)]
 		uuid := ""

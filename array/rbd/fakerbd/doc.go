@@ -11,6 +11,7 @@
 //   - a write without a flush after it is replayed, but the peer's commit position stays before it;
 //   - an image that rbd-mirror makes is there for a moment before it is mirrored;
 //   - a clone that is mirrored by snapshots loses its parent's data from the second snapshot on;
+//   - an rbd-mirror that pulls makes a tx-only row at the other side, beside which no peer can be added;
 //   - failures of "no such X" print `[]` or nothing on standard output beside rc 2.
 //
 // Time is counted in ticks: every command is one tick, so waiting by polling works and nothing

@@ -53,9 +53,26 @@ func (w *World) cmdPeerAdd(c *cluster, a []string) (string, *failed) {
 	if p.peerName != "" {
 		return "", fail(22, "librbd: multiple RX peers are not currently supported")
 	}
+	if p.txUUID != "" {
+		return "", fail(17, "rbd: mirror peer already exists\n2026-11-21T01:20:12.874+0000 7f0068a0f6c0 -1 librbd::api::Mirror: peer_site_add: failed to add mirror peer '%s': (17) File exists", other(c.name))
+	}
 	_, p.peerName, _ = strings.Cut(a[1], "@")
 	p.peerUUID = w.uuid()
 	return p.peerUUID + "\n", nil
+}
+
+func (w *World) cmdPeerSet(c *cluster, a []string) (string, *failed) {
+	p := c.pools[a[0]]
+	if p.txUUID == "" || a[1] != p.txUUID {
+		return "", fail(2, "rbd: mirror peer %s does not exist", a[1])
+	}
+	if a[2] == "client" {
+		p.txClient = a[3]
+	}
+	if a[2] == "direction" && p.txClient != "" && strings.Contains(a[3], "rx") {
+		p.peerName, p.peerUUID, p.txUUID = other(c.name), p.txUUID, ""
+	}
+	return "", nil
 }
 
 const notMirrored = "rbd: mirroring not enabled on the image"

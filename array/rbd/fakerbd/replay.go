@@ -29,6 +29,7 @@ func (w *World) mirrorPool(c, peer *cluster, poolName string, p *pool) {
 		return
 	}
 	if p.mode == "image" && p.peerName != "" && far != nil && !peer.down && !w.linkDown {
+		w.meet(far)
 		for name, src := range far.images {
 			if src.mirrored && src.primary {
 				w.pull(p, far, name, src)
@@ -46,6 +47,16 @@ func (w *World) mirrorPool(c, peer *cluster, poolName string, p *pool) {
 		}
 	}
 	w.report(c, p)
+}
+
+// meet: an rbd-mirror that pulls makes a row at the side that it pulls from, where that has no peer.
+func (w *World) meet(far *pool) {
+	if far.mode != "image" || far.peerName != "" || far.txUUID != "" {
+		return
+	}
+	if far.metLeft++; far.metLeft > w.meetTicks {
+		far.txUUID = w.uuid()
+	}
 }
 
 // lost: the source is missing because it is being resynced, not because it was disabled.

@@ -130,6 +130,7 @@ var verbs = []verb{
 	{"mirror pool status", (*World).cmdPoolStatus},
 	{"mirror pool enable", (*World).cmdPoolEnable},
 	{"mirror pool peer add", (*World).cmdPeerAdd},
+	{"mirror pool peer set", (*World).cmdPeerSet},
 	{"mirror snapshot schedule ls", func(_ *World, c *cluster, _ []string) (string, *failed) { return text(scheduleList(c)), nil }},
 	{"mirror snapshot schedule add", func(_ *World, c *cluster, a []string) (string, *failed) { return schedule(c, a, true) }},
 	{"mirror snapshot schedule remove", func(_ *World, c *cluster, a []string) (string, *failed) { return schedule(c, a, false) }},

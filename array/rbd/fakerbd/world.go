@@ -22,17 +22,19 @@ const (
 	statusTicks    = 20
 	orphanTicks    = 30
 	makingTicks    = 25
+	meetTicks      = 40
 )
 
 // World is two clusters and the daemons between them. Its methods may be called concurrently.
 type World struct {
-	mu       sync.Mutex
-	clusters map[string]*cluster
-	tick     int
-	serial   int
-	linkDown bool
-	noFlush  bool // clients write without a flush after it
-	copyTime int  // ticks of a first copy
+	mu        sync.Mutex
+	clusters  map[string]*cluster
+	tick      int
+	serial    int
+	linkDown  bool
+	noFlush   bool // clients write without a flush after it
+	copyTime  int  // ticks of a first copy
+	meetTicks int  // how long an rbd-mirror needs to make itself known at the side that it pulls from
 	// Calls records every command line, in order.
 	calls []string
 	// hook runs before a command, with the world unlocked; tests make faults with it.
@@ -53,6 +55,9 @@ type pool struct {
 	site       string
 	peerName   string // cluster of the peer, empty: none
 	peerUUID   string
+	txUUID     string // of the row that the other side's rbd-mirror made here; empty: none
+	txClient   string
+	metLeft    int // ticks until it does
 	mirrorUUID string
 	images     map[string]*image
 	schedules  map[string][]string // by image; "-" is the pool's own
@@ -110,7 +115,7 @@ type status struct {
 
 // New makes two clusters with one pool each, both daemons running, mirroring off.
 func New(poolName string) *World {
-	w := &World{clusters: map[string]*cluster{}, copyTime: firstCopyTicks}
+	w := &World{clusters: map[string]*cluster{}, copyTime: firstCopyTicks, meetTicks: meetTicks}
 	for _, n := range []string{Primary, Secondary} {
 		w.clusters[n] = &cluster{
 			name: n, daemon: true, users: map[string]bool{"admin": true},
@@ -160,6 +165,13 @@ func (w *World) SetDaemon(name string, running bool) {
 			i.stopped = false
 		}
 	}
+}
+
+// SetMeetTicks says how long an rbd-mirror needs to make itself known at the side that it pulls from.
+func (w *World) SetMeetTicks(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.meetTicks = n
 }
 
 // AddUser makes a user known to both clusters, beside admin.
