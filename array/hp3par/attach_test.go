@@ -1,6 +1,7 @@
 package hp3par_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -126,8 +127,7 @@ func TestExportsAfterFailover(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, report.ResultNothingToDo, s.Result)
 			require.Equal(t, want, s.Info, "who asks again is told again")
-			g.Params["site"] = "site2"
-			_, err = b.pursue(t, b.svc1(t), g, array.Options{})
+			_, err = b.pursue(t, b.svc1(t), g, array.Options{}) // of two primaries the one that was failed over
 			require.NoError(t, err)
 			s, err = b.pursue(t, b.svc1(t), failover, array.Options{})
 			require.NoError(t, err)
@@ -177,4 +177,19 @@ func TestExportsThatMayNotBeRead(t *testing.T) {
 	s, err := b.pursue(t, b.svc1(t), array.Goal{Verb: array.Failover, Site: "site2", Force: true}, array.Options{})
 	require.NoError(t, err)
 	require.Contains(t, s.Info["exports"], "this command is not allowed")
+}
+
+// array show tells who has which volume, on both arrays.
+func TestShowTellsExports(t *testing.T) {
+	for _, method := range methods {
+		b := newLifeBench(t, method, nil)
+		_, err := b.pursue(t, b.svc1(t), attachGoal("node1", ""), array.Options{})
+		require.NoError(t, err)
+		what, err := b.svc1(t).Show(t.Context())
+		require.NoError(t, err)
+		text, err := json.Marshal(what)
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"exports":[{"volume":"VV_SVC1_ROOT","lun":0,"host":"node1"}]`)
+		require.Contains(t, string(text), `"hosts":["node1","node2"]`)
+	}
 }

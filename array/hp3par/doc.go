@@ -46,6 +46,24 @@
 // Where an array shows no Last-Sync, the volumes' own times take its place as what has to
 // move. They tell the end of a transfer, not the instant that the secondary holds.
 //
+// # Members
+//
+// A group's make-up changes while it is stopped, at its primary. What is true of one volume
+// is read for these verbs alone (facts); a status costs one listing. While a change is under
+// way, the volume's comment holds a note
+//
+//	ddsgo:RESOURCE:WORD[.WORD...]
+//
+//	new       the volume was made by this change
+//	old       it was there before
+//	nogroup   the group was made by this change
+//	started   the group was Started before
+//	removes   the change takes the volume out
+//
+// from which any later run finishes the change, or rolls it back as far as what it says: a
+// stage that is refused undoes the stages before it, in this run and in those before. The
+// note goes last. A volume with a comment of its own gets none, unless it is to be deleted.
+//
 // Which number a WSAPI error carries is known for a few errors only; on all others the
 // driver goes by the HTTP status.
 package hp3par

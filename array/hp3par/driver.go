@@ -17,7 +17,11 @@ type Driver struct {
 	focus  *array.Goal // what observations are for; nil: status
 }
 
-var _ array.Driver = (*Driver)(nil)
+var (
+	_ array.Driver  = (*Driver)(nil)
+	_ array.Shower  = (*Driver)(nil)
+	_ array.Focuser = (*Driver)(nil)
+)
 
 // Config is one group.
 type Config struct {

@@ -13,31 +13,31 @@ import (
 // facts are what one array says beyond groups and links. They are read only for verbs that
 // need them: one listing of groups is all that a status costs.
 type facts struct {
-	Volumes map[string]volumeFacts // the goal's, by name; those that do not exist are missing
-	Exports []export
+	Volumes map[string]volumeFacts `json:"volumes,omitempty"` // the goal's, by name; those that do not exist are missing
+	Exports []export               `json:"exports"`
 	// ExportsError: why the exports are not known. Verbs that only report them go on.
-	ExportsError string
-	Hosts        []string // attach: the hosts that the array knows
-	Period       int64    // of the group, in seconds
-	Members      []string // of the group, by their names here
+	ExportsError string   `json:"exports_error,omitempty"`
+	Hosts        []string `json:"hosts"`          // attach: the hosts that the array knows
+	Period       int64    `json:"period_seconds"` // of the group
+	Members      []string `json:"members"`        // of the group, by their names here
 	// Twins are groups here that belong to the peer's group of the configured name, under
 	// another name than the configured one.
-	Twins []string
+	Twins []string `json:"twins,omitempty"`
 }
 
 // volumeFacts is one volume as its array shows it.
 type volumeFacts struct {
-	Name    string
-	SizeMiB int64
-	Group   string // of which it is a member; empty: none
-	Comment string
+	Name    string `json:"name"`
+	SizeMiB int64  `json:"size_mib"`
+	Group   string `json:"group"` // of which it is a member; empty: none
+	Comment string `json:"comment"`
 }
 
 // export is one VLUN template: a volume that a host may see.
 type export struct {
-	Volume string
-	LUN    int
-	Host   string
+	Volume string `json:"volume"`
+	LUN    int    `json:"lun"`
+	Host   string `json:"host"`
 }
 
 // nativeFacts is where facts stand in array.Side.Native.
@@ -63,6 +63,12 @@ var _, _ objectTransport = (*commandLine)(nil), (*webServices)(nil)
 
 // Focus implements array.Focuser.
 func (d *Driver) Focus(g array.Goal) { d.focus = &g }
+
+// Show implements array.Shower: the observation, with hosts and exports on both arrays.
+func (d *Driver) Show(ctx context.Context) (any, error) {
+	d.Focus(array.Goal{Verb: array.VolumeAttach})
+	return d.Observe(ctx)
+}
 
 // readFacts reads what the goal needs of one array.
 func (d *Driver) readFacts(ctx context.Context, s Site, l listing) (*facts, error) {

@@ -229,3 +229,35 @@ func TestArrayDiesInTheMiddle(t *testing.T) {
 		}
 	}
 }
+
+// A stage that cannot be undone either is told, with what is left to do; the next run ends it.
+func TestUndoThatIsRefused(t *testing.T) {
+	b := newLifeBench(t, "ssh", nil)
+	b.refuseOnce(t, "admitrcopyvv")
+	b.refuseOnce(t, "removercopygroup")
+	s, err := b.pursue(t, b.shop(t, nil), testRCG("Vol"), array.Options{})
+	require.ErrorContains(t, err, "left to do: removercopygroup -f Test_RCG; removevv -f Vol")
+	require.Equal(t, "ddsgo array create shop Vol --param size=1G", s.Next)
+	require.Contains(t, b.holdings(), `comment "ddsgo:shop:new.nogroup"`)
+	_, err = b.pursue(t, b.shop(t, nil), testRCG("Vol"), array.Options{})
+	require.NoError(t, err)
+	require.NotContains(t, b.holdings(), "ddsgo:")
+}
+
+// A host that was cut off for an export that the array then refuses gets its own back, and if that
+// is refused, too, it is told.
+func TestExportThatIsRefused(t *testing.T) {
+	b := newLifeBench(t, "ssh", nil)
+	g := attachGoal("node1", "")
+	g.Params["lun"] = "7"
+	_, err := b.pursue(t, b.svc1(t), g, array.Options{})
+	require.NoError(t, err)
+	b.refuseOnce(t, "createvlun VV_SVC1_ROOT auto node2")
+	_, err = b.pursue(t, b.svc1(t), attachGoal("node2", "1s"), array.Options{})
+	require.ErrorContains(t, err, "everything was undone")
+	require.Contains(t, b.holdings(), "vlun VV_SVC1_ROOT 7 node1")
+	b.refuseOnce(t, "createvlun VV_SVC1_ROOT auto node2")
+	b.refuseOnce(t, "createvlun VV_SVC1_ROOT 7 node1")
+	_, err = b.pursue(t, b.svc1(t), attachGoal("node2", "1s"), array.Options{})
+	require.ErrorContains(t, err, "createvlun VV_SVC1_ROOT 7 node1 could not be done either")
+}
