@@ -194,7 +194,7 @@ func (d *Decision) refuseUnfinishedFull(f Facts) bool {
 	if f.Local.State == LocalLoaded && f.Local.Full && !f.Target.At.Same(f.Local.Pending) {
 		d.Verdict, d.Code = VerdictRejoin, failure.CodeNeedFull
 		d.Reason, d.Next = "the full copy is not finished", "ddsgo full "+f.Resource
-		if f.Target.Condition == TargetClean { // it was cut before the first byte of a copy over a good one
+		if !f.Target.At.IsZero() { // it was cut before the first byte of a copy over another
 			d.Next += " --overwrite, or ddsgo resync " + f.Resource
 		}
 		return true

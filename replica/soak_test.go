@@ -65,6 +65,9 @@ type soak struct {
 	held      bool
 	damaged   bool // from outside: the next command will notice
 	counts    map[string]int
+
+	backup *putBack // of the target, with a chain of kept sets since; nil: none
+	since  int      // operations since, each of which may have made a set
 }
 
 func newSoak(t *testing.T, seed uint64) *soak {
@@ -102,6 +105,7 @@ func (s *soak) step() error {
 		{1, s.holds},
 		{2, s.damages},
 		{2, s.rots},
+		{2, s.putsBack},
 		{4, s.heal},
 	}
 	total := 0
@@ -160,9 +164,10 @@ func (s *soak) disturbed(name string, act func(*ends) error) error {
 	return nil
 }
 
-func (s *soak) syncs(e *ends) error { _, err := s.w.run(e, doSync); return err }
+func (s *soak) syncs(e *ends) error { s.since++; _, err := s.w.run(e, doSync); return err }
 
 func (s *soak) folds(e *ends) error {
+	s.since++
 	_, err := e.near.Fold(context.Background(), s.w.theLeg(), SyncOptions{})
 	return err
 }
@@ -252,6 +257,29 @@ func (s *soak) rots() error {
 	return s.disturbed("verify --repair", s.repairs)
 }
 
+// backUp copies the target now and then. A chain that was rejoined by hash leads no further back.
+func (s *soak) backUp() {
+	s.since++
+	if s.backup == nil || !s.syncsOnly || s.rng.IntN(4) == 0 {
+		b := s.w.keepTarget()
+		s.backup, s.since = &b, 0
+	}
+}
+
+// putsBack restores the target, state and all, to what it was some generations ago: a plain sync
+// brings it up to date.
+func (s *soak) putsBack() error {
+	if err := s.heal(); err != nil || s.backup == nil || s.since >= state.KeepSets {
+		return err
+	}
+	s.say("the target is put back, %d operations", s.since)
+	s.counts["put back"]++
+	s.w.restoreTarget(*s.backup)
+	s.backup = nil
+	s.w.change()
+	return s.heal()
+}
+
 // heal is a user who runs sync, and then whatever the refusal says.
 func (s *soak) heal() error {
 	s.shuffle()
@@ -260,6 +288,7 @@ func (s *soak) heal() error {
 		if err == nil {
 			s.say("sync")
 			s.counts["healed"]++
+			s.backUp()
 			s.syncsOnly, s.damaged = true, false
 			s.w.remember()
 			return s.w.settled()
