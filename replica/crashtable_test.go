@@ -146,7 +146,7 @@ var inTheLab = [][3]string{
 var elsewhere = [][3]string{
 	{"mounted, swap, device-mapper or loop above, open, O_EXCL: on a real kernel, against sync, full and resync", "15", "`TestHeldTargets` (lab)"},
 	{"the live origin as the source of a delta", "15", "`TestExtractMergeOnLVM` (lab, cli); a sync never opens it for reading"},
-	{"a source that has shrunk", "15", "`TestReconcile*`, `TestGrow*`"},
+	{"a source that has shrunk", "15", "`TestShrunkSource`"},
 	{"failover of a target whose primary answers", "15", "`TestRefusals` (lab)"},
 	{"a delta larger than announced", "13", "`TestSpoolWithoutSpace` (engine), `TestFullSpoolDisk` (lab)"},
 	{"a frame that decodes to more than it says; extents that overlap, go back or leave the volume; bytes after the trailer", "13", "`stream`: hostile_test.go"},

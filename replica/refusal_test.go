@@ -245,3 +245,16 @@ func (w *world) refused(err error, code int, words string) {
 	require.ErrorContains(w.t, err, words)
 	require.NotEmpty(w.t, f.Next, "the next command")
 }
+
+// TestShrunkSource: what is not there any more cannot be sent, and a copy is not cut by itself.
+func TestShrunkSource(t *testing.T) {
+	w := copied(t)
+	near := w.start(nil).near
+	s, err := near.lookAtSource(t.Context(), w.theLeg())
+	require.NoError(t, err)
+	f := Facts{Resource: "app", Origin: "vg0/data", OriginSize: volumeBytes - 4096, Snap1: SnapshotFact{"snap1", SnapGood, s.doc.Tracking.UUID, true},
+		Local: LocalFacts{State: LocalLoaded, Base: s.doc.Tracking.Generation}, Target: TargetFacts{Condition: TargetClean, At: s.doc.Tracking.Generation}}
+	w.refused(Reconcile(f).Err(f), failure.CodeRefused, "has shrunk")
+	f.OriginSize = volumeBytes
+	require.NoError(t, Reconcile(f).Err(f))
+}
