@@ -3,6 +3,7 @@ package arraytest
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/ddsgo/ddsgo/array"
 )
@@ -73,11 +74,17 @@ func (r *rig) lifeCycleSituations(l LifeCycle) []situation {
 		situation{state{"absent", absent}, []array.Goal{add, remove}})
 }
 
+// lifeCycleCases is the name of all of them where they are left out.
+const lifeCycleCases = "life cycle"
+
 // lifeCycles tries the verbs of the life cycle.
 func (r *rig) lifeCycles(ctx context.Context, rep *Report) error {
 	l, ok := r.lifeCycle()
+	if !ok && !(strings.Contains(lifeCycleCases, r.options.Only) && r.picked(lifeCycleCases)) {
+		return nil // nobody asked for them
+	}
 	if !ok {
-		rep.Results = append(rep.Results, Result{Case: "life cycle", Outcome: LeftOut, Detail: "the lab or the driver does not make and delete the resource"})
+		rep.Results = append(rep.Results, Result{Case: lifeCycleCases, Outcome: LeftOut, Detail: "the lab or the driver does not make and delete the resource"})
 		return nil
 	}
 	for _, s := range r.lifeCycleSituations(l) {
