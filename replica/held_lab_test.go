@@ -56,6 +56,9 @@ func TestHeldTargets(t *testing.T) {
 	lab.Run(t, "mkfs.ext4", "-q", "-F", p.source)
 	p.ok("full", "app")
 	for i, h := range p.holdings(lab.Dir(t)) {
+		if i == 2 && !thorough() {
+			continue // for the kernel the loop device is one more opener
+		}
 		t.Log(h.words)
 		h.hold()
 		before := lab.Hash(t, p.target)

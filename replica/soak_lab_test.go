@@ -38,7 +38,7 @@ type labSoak struct {
 // where only syncs were disturbed the next plain sync puts everything right, and else what the refusals
 // say does. Environment: SEED, SOAK_TIME (a short run without it).
 func TestSoak(t *testing.T) {
-	seed, long := uint64(1), 30*time.Second
+	seed, long := uint64(1), 20*time.Second
 	if v := os.Getenv("SEED"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		require.NoError(t, err)

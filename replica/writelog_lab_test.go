@@ -177,7 +177,7 @@ func (r *recorded) cuts(begin, first, last, clean, done int) []int {
 		}
 		return all
 	}
-	return []int{(begin + first) / 2, first, first + 1, (first+last)/2 + 1, last + 1, clean, clean + 1, done}
+	return []int{first, (first+last)/2 + 1, clean, done}
 }
 
 // powerCut lets the disk hold the first n entries, boots, and looks.
