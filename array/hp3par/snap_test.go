@@ -154,9 +154,9 @@ func (b *bench) proxied(t *testing.T, i int, commands []string) *hp3par.Array {
 	return a
 }
 
-// Each way to an array refreshes, and status tells what it did.
-func TestSnapTransports(t *testing.T) {
-	for name, reach := range map[string]func(t *testing.T, b *bench) *hp3par.Array{
+// snapTransports are the ways to the first array.
+func snapTransports() map[string]func(t *testing.T, b *bench) *hp3par.Array {
+	return map[string]func(t *testing.T, b *bench) *hp3par.Array{
 		"ssh":   func(_ *testing.T, b *bench) *hp3par.Array { return b.arrays[0] },
 		"piped": func(t *testing.T, b *bench) *hp3par.Array { return b.pipedArray(t, 0) },
 		"cli":   func(t *testing.T, b *bench) *hp3par.Array { return b.programArray(t, 0) },
@@ -166,7 +166,12 @@ func TestSnapTransports(t *testing.T) {
 			return b.proxied(t, 0, allowed)
 		},
 		"wsapi": func(t *testing.T, b *bench) *hp3par.Array { return b.wsapiArray(t, 0) },
-	} {
+	}
+}
+
+// Each way to an array refreshes, and status tells what it did.
+func TestSnapTransports(t *testing.T) {
+	for name, reach := range snapTransports() {
 		t.Run(name, func(t *testing.T) {
 			b := snapBench(t, nil)
 			d := b.snap(t, reach(t, b), nil)
@@ -194,6 +199,27 @@ func TestSnapTransports(t *testing.T) {
 			require.Equal(t, report.ResultDone, s.Result)
 			require.True(t, b.snapStatus(t, d).LastSync.After(*before))
 		})
+	}
+}
+
+// What is not known of real arrays changes nothing, by any way.
+func TestSnapMatrix(t *testing.T) {
+	for fault, value := range map[string]any{"header_rows": true, "exit_zero": true, "timezone": "CET", "clock_offset_s": 600, "slow_ms": 1} {
+		for name, reach := range snapTransports() {
+			t.Run(fault+" by "+name, func(t *testing.T) {
+				b := snapBench(t, nil)
+				require.NoError(t, b.sim.AddFault("", fault, value))
+				d := b.snap(t, reach(t, b), func(c *hp3par.SnapConfig) { c.MaxAge = 5 * time.Minute })
+				before := b.snapStatus(t, d)
+				s, err := b.refresh(t, d, array.Options{})
+				require.NoError(t, err)
+				require.Equal(t, report.ResultDone, s.Result)
+				after := b.snapStatus(t, d)
+				require.Equal(t, "up", after.State, "%+v", after.Reasons)
+				require.True(t, after.LastSync.After(*before.LastSync))
+				require.Len(t, b.changes(), map[bool]int{true: 2, false: 1}[name == "wsapi"])
+			})
+		}
 	}
 }
 
