@@ -66,7 +66,7 @@ func (c *Conn) Call(ctx context.Context, op string, in, out any, progress func(P
 	if err != nil {
 		return err
 	}
-	x.x.w.ended = true
+	x.x.w.ended.Store(true)
 	return x.Finish(out)
 }
 
@@ -304,7 +304,7 @@ func (x *Exchange) Abort(why error) {
 		return
 	}
 	x.aborted = why
-	x.x.w.ended = true
+	x.x.w.ended.Store(true)
 	msg := outgoing{buf: message(msgCancel, 0, x.x.call, []byte(cut(why.Error())))}
 	if err := x.c.l.send(context.Background(), msg); err != nil {
 		x.c.l.opt.Log.Debug("cancel exchange", "err", err)

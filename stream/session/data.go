@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // exchange is what both ends hold of a running operation.
@@ -53,7 +54,7 @@ type DataWriter struct {
 	buf    []byte // header room and what is not sent yet; nil: none
 	made   int
 	free   chan []byte
-	ended  bool
+	ended  atomic.Bool // also set by Abort, while a write may be under way
 	broken error
 }
 
@@ -79,7 +80,7 @@ func (w *DataWriter) Write(p []byte) (int, error) {
 
 // prepare makes w.buf ready to take bytes.
 func (w *DataWriter) prepare() error {
-	if w.ended && w.broken == nil {
+	if w.ended.Load() && w.broken == nil {
 		w.broken = errors.New("write after the end of the data stream")
 	}
 	if w.broken != nil || w.buf != nil {
@@ -140,13 +141,13 @@ func (w *DataWriter) sendSome(n int) error {
 // Close flushes and sends end-of-data; it does not close the session. Closing twice
 // is no error.
 func (w *DataWriter) Close() error {
-	if w.ended {
+	if w.ended.Load() {
 		return w.broken
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	w.ended = true
+	w.ended.Store(true)
 	w.broken = nil
 	return w.x.l.send(context.Background(), outgoing{buf: message(msgDataEnd, 0, w.x.call, nil)})
 }
