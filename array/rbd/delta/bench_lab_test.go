@@ -22,9 +22,9 @@ import (
 // The volume of the measurement: benchSize bytes, of which every benchEvery-th chunk of benchChunk
 // bytes is written anew.
 const (
-	benchSize   = 512 << 20
+	benchSize   = 768 << 20
 	benchChunk  = 64 << 10
-	benchEvery  = 4
+	benchEvery  = 2
 	benchRounds = 3
 )
 

@@ -1,12 +1,15 @@
 package delta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/extent"
@@ -38,50 +41,64 @@ type Source struct {
 	fromTo  [2]string
 }
 
-// Open lists what changed and begins the export. from "" is the whole of the snapshot to.
+// Open lists what changed and begins the export. from "" is the whole of the snapshot to. Ceph's
+// programs need a while to start: all of them are started at once.
 func Open(ctx context.Context, c *rbd.CLI, img rbd.Image, from, to string) (*Source, error) {
 	s := &Source{Image: img, Full: from == "", fromTo: [2]string{from, to}, done: make(chan error, 1)}
 	s.turn = sync.NewCond(&s.mu)
-	if err := s.identify(ctx, c); err != nil {
-		return nil, err
-	}
-	changes, err := c.Diff(ctx, img, from, to)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.plan(changes); err != nil {
-		return nil, err
-	}
-	ctx, s.cancel = context.WithCancel(ctx)
-	r, w := io.Pipe()
-	s.pipe = r
-	context.AfterFunc(ctx, func() { _ = s.Close() })
-	go func() {
-		err := c.ExportDiff(ctx, w, img, from, to)
-		_ = w.CloseWithError(err)
-		s.done <- err
-	}()
-	if s.stream, err = newRecordReader(r); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := s.head(); err != nil {
+	s.export(ctx, c)
+	if err := s.open(ctx, c); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
+// export begins the stream; nothing is read of it before its reader asks.
+func (s *Source) export(ctx context.Context, c *rbd.CLI) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	r, w := io.Pipe()
+	s.pipe = r
+	context.AfterFunc(ctx, func() { _ = s.Close() })
+	go func() {
+		err := c.ExportDiff(ctx, w, s.Image, s.fromTo[0], s.fromTo[1])
+		_ = w.CloseWithError(err)
+		s.done <- err
+	}()
+}
+
+// open reads what the snapshots are, the list, and the head of the stream, which must agree.
+func (s *Source) open(ctx context.Context, c *rbd.CLI) error {
+	var changes []rbd.Change
+	var listErr error
+	listed := make(chan struct{})
+	go func() {
+		defer close(listed)
+		changes, listErr = c.Diff(ctx, s.Image, s.fromTo[0], s.fromTo[1])
+	}()
+	err := s.identify(ctx, c)
+	<-listed
+	if err = cmp.Or(err, listErr); err != nil {
+		return err
+	}
+	if err := s.plan(changes); err != nil {
+		return err
+	}
+	if s.stream, err = newRecordReader(s.pipe); err != nil {
+		return s.explain(err)
+	}
+	return s.head()
+}
+
 // identify makes generations of the snapshots.
 func (s *Source) identify(ctx context.Context, c *rbd.CLI) error {
-	info, err := c.Info(ctx, s.Image)
-	if err != nil {
-		return err
-	}
-	fsid, err := c.FSID(ctx)
-	if err != nil {
-		return err
-	}
-	snaps, err := c.Snapshots(ctx, s.Image)
-	if err != nil {
+	var info rbd.Info
+	var snaps []rbd.Snapshot
+	var fsid string
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { info, err = c.Info(ctx, s.Image); return err })
+	g.Go(func() (err error) { fsid, err = c.FSID(ctx); return err })
+	g.Go(func() (err error) { snaps, err = c.Snapshots(ctx, s.Image); return err })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, sn := range snaps {
