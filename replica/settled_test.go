@@ -26,6 +26,9 @@ const (
 // time, or a mark that it is none.
 func (w *world) afterCrash() (string, error) {
 	w.remember()
+	if err := w.wakeTarget(); err != nil {
+		return "", err
+	}
 	r, err := w.probe()
 	switch {
 	case err != nil:
@@ -52,6 +55,17 @@ func (w *world) afterCrash() (string, error) {
 		return holdsMark, nil
 	}
 	return "", fmt.Errorf("the target is %s: %s", r.Condition, r.Detail)
+}
+
+// wakeTarget lets the boot unit look after a target that a killed lvcreate has left suspended:
+// nobody can read it before.
+func (w *world) wakeTarget() error {
+	info, err := (&lvm.LVM{Runner: w.dst}).DM().Info(context.Background(), lvm.DMName("vg1", "copy"))
+	if err != nil || !info.Suspended {
+		return err
+	}
+	_, err = w.start(nil).far.RecoverAll(context.Background())
+	return err
 }
 
 // writer writes to the origin as an application does, across the recovery from a crash: it
