@@ -188,3 +188,29 @@ func TestDoctorOnRealClusters(t *testing.T) {
 	p.must(array.Goal{Verb: array.Setup})
 	require.Eventually(t, func() bool { return !strings.Contains(doctor(), "no peer") }, 3*time.Minute, time.Second)
 }
+
+// TestSetupBesideAQuickDaemon: one rbd-mirror has made itself known at the other cluster before setup
+// comes there; Ceph then refuses to add the peer.
+func TestSetupBesideAQuickDaemon(t *testing.T) {
+	long(t)
+	ctx, lab := t.Context(), newLab(t, ceph.Options{NoMirror: true})
+	for _, c := range lab.Clusters() {
+		_, err := c.Rbd(ctx, "mirror", "pool", "enable", lab.Pool, "image", "--site-name", c.Name)
+		require.NoError(t, err)
+	}
+	_, err := lab.Primary.Rbd(ctx, "mirror", "pool", "peer", "add", lab.Pool, "client.admin@"+lab.Secondary.Name)
+	require.NoError(t, err)
+	require.NoError(t, lab.Primary.StartMirror())
+	require.Eventually(t, func() bool {
+		info, err := rbd.NewCLI(cluster(lab.Secondary), rbd.Times{}, nil).PoolInfo(ctx, lab.Pool)
+		return err == nil && len(info.Peers) == 1 && !info.Peers[0].Receives()
+	}, 3*time.Minute, time.Second)
+	require.NoError(t, lab.Secondary.StartMirror())
+	p := newPair(t, lab, "quick", rbd.ModeSnapshot)
+	p.makeImage(4)
+	p.must(array.Goal{Verb: array.Setup})
+	p.must(array.Goal{Verb: array.Update})
+	p.identical()
+	p.must(array.Goal{Verb: array.Swap, Site: away})
+	p.must(array.Goal{Verb: array.Failback})
+}
