@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/array/hp3par"
+	simulator "github.com/ddsgo/ddsgo/sim/hp3par"
 )
 
 // stages are the changes of a goal, in order, as what a fault of the simulator matches.
@@ -260,4 +261,52 @@ func TestExportThatIsRefused(t *testing.T) {
 	b.refuseOnce(t, "createvlun VV_SVC1_ROOT 7 node1")
 	_, err = b.pursue(t, b.svc1(t), attachGoal("node2", "1s"), array.Options{})
 	require.ErrorContains(t, err, "createvlun VV_SVC1_ROOT 7 node1 could not be done either")
+}
+
+// Arrays differ: exit status 0 for everything, header rows, options that are not shown or not quoted,
+// another zone, newer systems. The life cycle ends the same on all of them.
+func TestLifeCycleOnOtherArrays(t *testing.T) {
+	for _, c := range []struct {
+		kind    string
+		profile simulator.Profile
+		value   any
+	}{{kind: "exit_zero", value: true}, {kind: "header_rows", value: true}, {kind: "options", value: "empty"}, {kind: "options", value: "bare"},
+		{kind: "timezone", value: "CET"}, {kind: "role_numbers", value: "number"}, {profile: "alletra-10.5"}} {
+		for _, method := range methods {
+			t.Run(fmt.Sprintf("%s%s %v/%s", c.kind, c.profile, c.value, method), func(t *testing.T) {
+				b := newLifeBench(t, method, func(o *simulator.Options) { o.Profile = c.profile })
+				if c.kind != "" {
+					require.NoError(t, b.sim.AddFault("", c.kind, c.value))
+				}
+				open := func() *hp3par.Driver {
+					return b.shop(t, func(c *hp3par.Config) { c.Sites[0].SnapCPG, c.Sites[1].SnapCPG = "", "" })
+				}
+				empty := b.holdings()
+				for _, g := range []array.Goal{
+					testRCG("One"), {Verb: array.Add, Volume: "Two", Params: map[string]string{"size": "1G", "provisioning": "dedup"}},
+					{Verb: array.VolumeAttach, Volume: "One", Params: map[string]string{"host": "node1"}},
+					{Verb: array.VolumeAttach, Volume: "One", Params: map[string]string{"host": "node2", "conflict_delay": "2s"}},
+				} {
+					_, err := b.pursue(t, open(), g, array.Options{})
+					require.NoError(t, err, g.Verb)
+				}
+				require.NoError(t, b.sim.Advance(minute))
+				require.Contains(t, b.holdings(), "hp3par1.opensvc.com group Test_RCG Primary Started 900 [auto_recover] One:One Two:Two\n")
+				require.Contains(t, b.holdings(), "vlun One 0 node2\n")
+				before := b.holdings()
+				_, err := b.pursue(t, open(), array.Goal{Verb: array.Add, Volume: "Three", Params: map[string]string{"size": "1M"}}, array.Options{})
+				require.ErrorContains(t, err, "below range")
+				require.Equal(t, before, b.holdings())
+				for _, g := range []array.Goal{
+					{Verb: array.VolumeDetach, Volume: "One", Params: map[string]string{"host": "node2"}},
+					{Verb: array.Remove, Volume: "Two", Params: map[string]string{"copy": "delete"}}, {Verb: array.VolumeDelete, Volume: "Two"},
+					{Verb: array.VolumeDelete, Volume: "One", Force: true},
+				} {
+					_, err := b.pursue(t, open(), g, array.Options{})
+					require.NoError(t, err, g.Verb)
+				}
+				require.Equal(t, empty, b.holdings())
+			})
+		}
+	}
 }
