@@ -9,7 +9,10 @@ crash-table: ## try every crash point in memory, generate docs/CRASH.md
 	go test ./replica -count=1 -timeout 180m -run '^TestCrashMatrix$$' -crash.all -crash.seed $(CRASH_SEED) -crash.table $(CURDIR)/docs/CRASH.md
 
 .PHONY: damage-table tables
-damage-table: ## break a pair on real LVM in eleven ways, resync it, generate docs/DAMAGE.md
-	LAB=required LAB_OUT=docs lab/run.sh -run '^TestResyncDamages$$' ./replica
+damage-table: ## break a pair in every way, in the simulation and on real LVM, resync it, generate docs/DAMAGE.md
+	mkdir -p bin/damage
+	go test ./replica -count=1 -run '^TestResyncRejoins$$' -damage.table $(CURDIR)/bin/damage/damage.md
+	LAB=required LAB_OUT=bin/damage lab/run.sh -run '^TestResyncDamages$$' ./replica
+	cat bin/damage/damage.md bin/damage/damage-lab.md > docs/DAMAGE.md
 
 tables: crash-table damage-table ## generate docs/CRASH.md and docs/DAMAGE.md

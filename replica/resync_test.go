@@ -198,6 +198,8 @@ func (w *world) retag(m run.Runner, path string, tags []string) {
 // TestResyncRejoins: whatever broke the chain, one resync mends it, sends little more than what
 // differs, and the next sync is an incremental one again.
 func TestResyncRejoins(t *testing.T) {
+	var rows damageRows
+	defer func() { rows.write(t) }()
 	for name, d := range damages() {
 		t.Run(name, func(t *testing.T) {
 			w := pairInSync(t)
@@ -220,6 +222,7 @@ func TestResyncRejoins(t *testing.T) {
 			next := w.must(doSync)
 			require.NoError(t, w.settled())
 			require.Less(t, next.Transfer.ChangedBytes, int64(volumeBytes), "an incremental sync")
+			rows.add(name, code, rep)
 		})
 	}
 }
