@@ -60,7 +60,9 @@ func (v view) attach() (array.Plan, error) {
 		return array.Plan{}, array.Refuse("", g.Command(v.d.c.Name), "volume %s is exported to %s at %s; with a conflict delay these are waited for and then cut off", v.g.Volume, hostList(others), site)
 	}
 	if left := delay - v.At.Sub(v.begun()); len(others) > 0 && !shared && left > 0 {
-		return waitFor("%s to let go of %s; it is cut off in %s", hostList(others), v.g.Volume, left.Round(time.Second))
+		p, err := waitFor("%s to let go of %s; it is cut off in %s", hostList(others), v.g.Volume, left.Round(time.Second))
+		p.Warnings = []string{fmt.Sprintf("%s has %s: after %s its export is taken away", hostList(others), v.g.Volume, delay)}
+		return p, err
 	}
 	var p array.Plan
 	if !shared {

@@ -334,3 +334,29 @@ func TestFailoverAndFailbackInOneCommand(t *testing.T) {
 	}, b.changes())
 	require.Empty(t, b.sim.Violations())
 }
+
+// Volumes that are no members: at either side, made once, deleted once, never by another's name.
+func TestPlainVolumes(t *testing.T) {
+	for _, method := range methods {
+		b := newLifeBench(t, method, nil)
+		before := b.holdings()
+		at := map[string]string{"site": "site2", "size": "1G"}
+		for _, want := range []string{report.ResultDone, report.ResultNothingToDo} {
+			s, err := b.pursue(t, b.svc1(t), array.Goal{Verb: array.VolumeCreate, Volume: "Plain", Params: at}, array.Options{})
+			require.NoError(t, err)
+			require.Equal(t, want, s.Result)
+		}
+		require.Contains(t, b.holdings(), "hp3par2.opensvc.com volume Plain 1073741824 tpvv  comment \"\"")
+		_, err := b.pursue(t, b.svc1(t), array.Goal{Verb: array.VolumeCreate, Volume: "Plain", Params: map[string]string{"site": "site2", "size": "2G"}}, array.Options{})
+		require.ErrorContains(t, err, "exists at site2 with 1024 MiB, not 2048")
+		s, err := b.pursue(t, b.svc1(t), array.Goal{Verb: array.VolumeDelete, Volume: "Plain"}, array.Options{})
+		require.NoError(t, err)
+		require.Equal(t, report.ResultNothingToDo, s.Result, "there is none at the primary's side")
+		_, err = b.pursue(t, b.svc1(t), array.Goal{Verb: array.VolumeDelete, Volume: "Plain", Params: map[string]string{"site": "site2"}}, array.Options{})
+		require.NoError(t, err)
+		require.Equal(t, before, b.holdings())
+		_, err = b.pursue(t, b.shop(t, nil), array.Goal{Verb: array.VolumeDelete, Volume: volume, Force: true}, array.Options{})
+		require.ErrorContains(t, err, "is a member of group MYRCG", "another resource's volume")
+		require.Equal(t, before, b.holdings())
+	}
+}
