@@ -360,3 +360,20 @@ func TestPlainVolumes(t *testing.T) {
 		require.Equal(t, before, b.holdings())
 	}
 }
+
+// --no-start leaves replication stopped, and says how it is started.
+func TestCreateWithoutStart(t *testing.T) {
+	b := newLifeBench(t, "ssh", nil)
+	g := testRCG("Vol")
+	g.NoStart = true
+	for _, want := range []string{report.ResultDone, report.ResultNothingToDo} {
+		s, err := b.pursue(t, b.shop(t, nil), g, array.Options{})
+		require.NoError(t, err)
+		require.Equal(t, want, s.Result)
+		require.Equal(t, "ddsgo resume shop", s.Info["next"])
+	}
+	require.NotEqual(t, "Started", b.group(t, "Test_RCG").Status)
+	_, err := b.pursue(t, b.shop(t, nil), array.Goal{Verb: array.Resume}, array.Options{})
+	require.NoError(t, err)
+	require.Equal(t, "Started", b.group(t, "Test_RCG").Status)
+}

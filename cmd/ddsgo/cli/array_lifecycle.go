@@ -9,6 +9,7 @@ import (
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/array/hp3par"
 	"github.com/ddsgo/ddsgo/array/rbd"
+	"github.com/ddsgo/ddsgo/config"
 	"github.com/ddsgo/ddsgo/internal/failure"
 )
 
@@ -75,6 +76,7 @@ func (o *lifeCycleOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.force, "force", false, "go on where the driver asks for confirmation")
 	f.StringVar(&o.discard, "discard", "", "the `SITE` whose own content may be overwritten")
 	f.BoolVar(&o.keepDiscarded, "keep-discarded", false, "keep a snapshot of what --discard gives up")
+	f.BoolVar(&o.noStart, "no-start", false, "create, add (hp3par): leave replication stopped")
 	f.StringVar(&o.timeout, "timeout", "", "give up after this `TIME`; default: none")
 	f.StringVar(&o.size, "size", "", "`SIZE` of a volume to create (10G)")
 	f.StringVar(&o.host, "host", "", "the `HOST` to attach to or detach from")
@@ -107,6 +109,9 @@ func runLifeCycle(ctx context.Context, g *globals, s streams, o *lifeCycleOption
 	env, err := g.load(s)
 	if err != nil {
 		return err
+	}
+	if r, known := env.cfg.Resources[args[0]]; o.noStart && known && r.Driver != config.DriverHP3PAR {
+		return failure.Usage("--no-start: driver %s starts replication when it creates it", r.Driver)
 	}
 	o.parallel = 1
 	names, err := o.names(ctx, env, args[:1], false)

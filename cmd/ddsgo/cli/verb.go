@@ -59,7 +59,7 @@ func (o *verbOptions) check(v array.Verb) (time.Duration, error) {
 	}{
 		{o.force, "--force", []array.Verb{array.Failover, array.Start, array.Failback, array.Swap, array.Update, array.Delete, array.Remove, array.Resync, array.VolumeDelete, array.VolumeDetach}},
 		{o.prepare, "--prepare", []array.Verb{array.Failback}},
-		{o.noStart, "--no-start", []array.Verb{array.Swap, array.Failback, array.Create}},
+		{o.noStart, "--no-start", []array.Verb{array.Swap, array.Failback, array.Create, array.Add}},
 		{o.syncFirst, "--sync-first", []array.Verb{array.Start}},
 		{o.discard != "", "--discard", []array.Verb{array.Resume, array.Swap, array.Failover, array.Failback, array.Start, array.Revert, array.Create, array.Add, array.Resync}},
 	} {
