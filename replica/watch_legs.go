@@ -130,7 +130,7 @@ func (w *legWatch) round(ctx context.Context, all bool) error {
 			delete(w.told, name) // the next trouble is worth telling again
 		case len(f.looks) > 1:
 			err := w.rescue(ctx, name, c, &seen)
-			if err != nil && seen.Action == actNone.String() {
+			if err != nil && seen.Action == actNone.String() && ctx.Err() == nil {
 				seen.Action, seen.Detail = actWarn.String(), err.Error()
 			}
 			errs = append(errs, err)
@@ -194,6 +194,7 @@ func (w *legWatch) rescue(ctx context.Context, name string, c forecast, r *repor
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	ctx = context.WithoutCancel(ctx) // what was begun is short, and is ended
 	lv, needed, err := s.endangered(ctx, name)
 	if err != nil || !needed {
 		return err
@@ -215,7 +216,7 @@ func (w *legWatch) rescue(ctx context.Context, name string, c forecast, r *repor
 		err = s.extendStore(ctx, lv, size, c)
 	case actFold:
 		var rep report.Fold
-		err = s.fold(context.WithoutCancel(ctx), false, &rep)
+		err = s.fold(ctx, false, &rep)
 		r.Detail = fmt.Sprintf("%d bytes of changes are kept, in %d sets", rep.ChangedBytes, rep.Sets)
 	case actWarn:
 		r.Detail = why
