@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/ddsgo/ddsgo/internal/run"
@@ -50,7 +49,6 @@ type CLI struct {
 	cluster Cluster
 	times   Times
 	runner  run.Runner
-	fsid    atomic.Pointer[string] // once it is known: it never changes
 }
 
 // NewCLI makes a CLI for one cluster. A nil runner means real programs.

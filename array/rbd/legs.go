@@ -1,26 +1,14 @@
 package rbd
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // What ddsgo's own legs need of a cluster, beyond what mirroring does.
 
-// FSID is the cluster's identity: ids of images are unique only within a cluster.
-func (c *CLI) FSID(ctx context.Context) (string, error) {
-	if known := c.fsid.Load(); known != nil {
-		return *known, nil
-	}
-	type answer struct {
-		FSID string `json:"fsid"`
-	}
-	a, err := cephQuery[answer](ctx, c, "fsid")
-	if err == nil && a.FSID == "" {
-		err = ErrBadAnswer
-	}
-	if err == nil {
-		c.fsid.Store(&a.FSID)
-	}
-	return a.FSID, err
-}
+// CreatedAt is when the image was made; zero when that cannot be read.
+func (i Info) CreatedAt() time.Time { return parseTime(snapTimeLayout, i.Created) }
 
 // MetaSet writes one line of the image's metadata: it is there as a whole or not at all.
 func (c *CLI) MetaSet(ctx context.Context, img Image, key, value string) error {

@@ -66,6 +66,7 @@ type Info struct {
 		Snapshot string `json:"snapshot"`
 	} `json:"parent"`
 	JournalID string          `json:"journal"`
+	Created   string          `json:"create_timestamp"`
 	Mirroring *ImageMirroring `json:"mirroring"`
 }
 

@@ -17,6 +17,6 @@ func TestCallsOfASync(t *testing.T) {
 	_, err = w.sync()
 	require.NoError(t, err)
 	near, far := w.src.Calls(), w.dst.Calls()
-	require.LessOrEqual(t, len(near), 14, "%q", near)
-	require.LessOrEqual(t, len(far), 24, "%q", far)
+	require.LessOrEqual(t, len(near), 13, "%q", near)
+	require.LessOrEqual(t, len(far), 23, "%q", far)
 }

@@ -65,11 +65,7 @@ func (e End) look(ctx context.Context) (look, error) {
 		return l, err
 	}
 	l.exists, l.info = true, info
-	fsid, err := e.CLI.FSID(ctx)
-	if err != nil {
-		return l, err
-	}
-	l.id = delta.ImageID(fsid, info)
+	l.id = delta.ImageID(info)
 	if l.meta, err = e.CLI.Meta(ctx, e.Image); err != nil {
 		return l, err
 	}

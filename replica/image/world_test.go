@@ -37,7 +37,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, src: fakeimage.New("fsid-a", "p"), dst: fakeimage.New("fsid-b", "p"), dir: t.TempDir(), keep: 3,
+	w := &world{t: t, src: fakeimage.New(1, "p"), dst: fakeimage.New(2, "p"), dir: t.TempDir(), keep: 3,
 		clock: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(1, 2))}
 	w.src.Create(srcImage, blocks)
 	for i := range blocks / 2 {

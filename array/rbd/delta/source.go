@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/ddsgo/ddsgo/array/rbd"
 	"github.com/ddsgo/ddsgo/extent"
@@ -37,7 +40,7 @@ type Source struct {
 	failed  error
 	done    chan error // how the export ended
 	cancel  context.CancelFunc
-	pipe    *io.PipeReader
+	pipe    *os.File
 	fromTo  [2]string
 }
 
@@ -46,24 +49,36 @@ type Source struct {
 func Open(ctx context.Context, c *rbd.CLI, img rbd.Image, from, to string) (*Source, error) {
 	s := &Source{Image: img, Full: from == "", fromTo: [2]string{from, to}, done: make(chan error, 1)}
 	s.turn = sync.NewCond(&s.mu)
-	s.export(ctx, c)
+	if err := s.export(ctx, c); err != nil {
+		return nil, err
+	}
 	if err := s.open(ctx, c); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// export begins the stream; nothing is read of it before its reader asks.
-func (s *Source) export(ctx context.Context, c *rbd.CLI) {
-	ctx, s.cancel = context.WithCancel(ctx)
-	r, w := io.Pipe()
+// pipeBytes is how far the export may run ahead of its reader: all that the kernel allows by default.
+const pipeBytes = 1 << 20
+
+// export begins the stream. rbd writes to the pipe itself; nothing of it is copied on the way.
+func (s *Source) export(ctx context.Context, c *rbd.CLI) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	_, _ = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, pipeBytes) // smaller is slower, and right, too
+	if err := unix.SetNonblock(int(w.Fd()), false); err != nil {
+		return errors.Join(err, r.Close(), w.Close())
+	}
 	s.pipe = r
+	ctx, s.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, func() { _ = s.Close() })
 	go func() {
-		err := c.ExportDiff(ctx, w, s.Image, s.fromTo[0], s.fromTo[1])
-		_ = w.CloseWithError(err)
-		s.done <- err
+		s.done <- c.ExportDiff(ctx, w, s.Image, s.fromTo[0], s.fromTo[1])
+		_ = w.Close() // only now the reader sees an end, and can ask why
 	}()
+	return nil
 }
 
 // open reads what the snapshots are, the list, and the head of the stream, which must agree.
@@ -93,16 +108,14 @@ func (s *Source) open(ctx context.Context, c *rbd.CLI) error {
 func (s *Source) identify(ctx context.Context, c *rbd.CLI) error {
 	var info rbd.Info
 	var snaps []rbd.Snapshot
-	var fsid string
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { info, err = c.Info(ctx, s.Image); return err })
-	g.Go(func() (err error) { fsid, err = c.FSID(ctx); return err })
 	g.Go(func() (err error) { snaps, err = c.Snapshots(ctx, s.Image); return err })
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, sn := range snaps {
-		g := GenerationOf(ImageID(fsid, info), sn)
+		g := GenerationOf(ImageID(info), sn)
 		switch sn.Name {
 		case s.fromTo[0]:
 			s.From = g
@@ -121,8 +134,15 @@ func (s *Source) identify(ctx context.Context, c *rbd.CLI) error {
 	return nil
 }
 
-// ImageID identifies an image among those of all clusters.
-func ImageID(fsid string, info rbd.Info) string { return "rbd:" + fsid + "/" + info.ID }
+// ImageID identifies an image among those of all clusters: its id holds 32 random bits beside the
+// number of the client that made it, and the time when that was is added.
+func ImageID(info rbd.Info) string {
+	id := "rbd:" + info.ID
+	if at := info.CreatedAt(); !at.IsZero() {
+		id += "." + strconv.FormatInt(at.Unix(), 10)
+	}
+	return id
+}
 
 // GenerationOf names the instant that a snapshot of an image froze.
 func GenerationOf(image string, sn rbd.Snapshot) generation.Generation {
@@ -402,8 +422,8 @@ func (s *Source) Close() error {
 
 // closeWith ends the export first: a reader may hold the lock while it waits for the stream.
 func (s *Source) closeWith(why error) {
-	_ = s.pipe.CloseWithError(why)
 	s.cancel()
+	_ = s.pipe.Close()
 	s.mu.Lock()
 	if s.failed == nil {
 		s.failed = why

@@ -149,8 +149,6 @@ func (w *World) command(program string, p words) answer {
 
 func (w *World) ceph(verb []string) answer {
 	switch verb[0] {
-	case "fsid":
-		return answer{out: map[string]string{"fsid": w.fsid}}
 	case "df":
 		var pools []any
 		for _, p := range w.pools {
@@ -207,7 +205,7 @@ func (w *World) onImage(i *Image, verb, snap string, args []string, p words) ans
 }
 
 func (i *Image) info() map[string]any {
-	out := map[string]any{"id": i.ID, "size": len(i.head) * Block}
+	out := map[string]any{"id": i.ID, "create_timestamp": i.made.Format("Mon Jan _2 15:04:05 2006"), "size": len(i.head) * Block}
 	if i.mirror != "" {
 		out["mirroring"] = map[string]any{"mode": "snapshot", "state": "enabled", "primary": i.mirror == "primary"}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Block is the grain in which an image tracks what was written.
@@ -13,7 +14,7 @@ const Block = 4096
 // World is one cluster.
 type World struct {
 	mu     sync.Mutex
-	fsid   string
+	number int64 // its images' ids and times of creation differ from those of others
 	images map[string]*Image
 	nextID int
 	free   int64
@@ -30,6 +31,7 @@ type World struct {
 // Image is one image. A nil block was never written.
 type Image struct {
 	ID       string
+	made     time.Time
 	head     [][]byte
 	snaps    []snapshot
 	lastSnap int
@@ -57,8 +59,8 @@ const (
 )
 
 // New makes a cluster with one pool.
-func New(fsid, pool string) *World {
-	return &World{fsid: fsid, images: map[string]*Image{}, free: 1 << 40, pools: []string{pool}}
+func New(number int64, pool string) *World {
+	return &World{number: number, images: map[string]*Image{}, free: 1 << 40, pools: []string{pool}}
 }
 
 // Create makes an image of so many blocks and returns it.
@@ -70,7 +72,7 @@ func (w *World) Create(spec string, blocks int) *Image {
 
 func (w *World) create(spec string, blocks int) *Image {
 	w.nextID++
-	i := &Image{ID: fmt.Sprintf("%x", 0x1000+w.nextID), head: make([][]byte, blocks), meta: map[string]string{}}
+	i := &Image{ID: fmt.Sprintf("%x", 0x1000+w.nextID), made: time.Date(2026, 11, 21, 0, int(w.number), w.nextID, 0, time.UTC), head: make([][]byte, blocks), meta: map[string]string{}}
 	w.images[spec] = i
 	return i
 }
