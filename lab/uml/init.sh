@@ -51,4 +51,6 @@ rc=$?
 echo "$rc" >"$run/rc.tmp" && sync "$run/rc.tmp" && mv "$run/rc.tmp" "$run/rc"
 sync
 halt -f --no-wtmp >/dev/null 2>&1
+# A minimal system has no halt. The power goes a moment later; the first process must not end before.
 echo o >/proc/sysrq-trigger
+sleep 30

@@ -91,7 +91,7 @@ LAB_SHIM=$shim unshare --pid --fork --kill-child=SIGKILL -- \
 	sh -c 'LD_PRELOAD=$LAB_SHIM "$@" & wait $!' uml "$kernel" "mem=$mem" root=/dev/root rootfstype=hostfs rootflags=/ ro \
 	${args[@]+"${args[@]}"} "init=$run/init" ${UML_ARGS:-} con=null con0=fd:0,fd:1 quiet "loglevel=${UML_LOGLEVEL:-1}" \
 	umid=lab "uml_dir=$run/" </dev/null 2>"$run/err" \
-	> >(sed -u -e 's/\r$//' -e '/^Core dump limits/d' -e '/^\t\(soft\|hard\) - /d' -e '/reboot: System halted/d') &
+	> >(sed -u -e 's/\r$//' -e '/^Core dump limits/d' -e '/^\t\(soft\|hard\) - /d' -e '/reboot: System halted/d' -e '/sysrq: Power Off/d' -e '/reboot: Power down/d') &
 uml=$!
 [ -z "$pidfile" ] || echo "$uml" >"$pidfile"
 (
