@@ -41,6 +41,7 @@ type Source struct {
 	done    chan error // how the export ended
 	cancel  context.CancelFunc
 	pipe    *os.File
+	ahead   *ahead
 	fromTo  [2]string
 }
 
@@ -58,7 +59,7 @@ func Open(ctx context.Context, c *rbd.CLI, img rbd.Image, from, to string) (*Sou
 	return s, nil
 }
 
-// pipeBytes is how far the export may run ahead of its reader: all that the kernel allows by default.
+// pipeBytes is the size of the export's pipe: all that the kernel allows by default.
 const pipeBytes = 1 << 20
 
 // export begins the stream. rbd writes to the pipe itself; nothing of it is copied on the way.
@@ -74,6 +75,7 @@ func (s *Source) export(ctx context.Context, c *rbd.CLI) error {
 	s.pipe = r
 	ctx, s.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, func() { _ = s.Close() })
+	s.ahead = readAhead(ctx, r)
 	go func() {
 		s.done <- c.ExportDiff(ctx, w, s.Image, s.fromTo[0], s.fromTo[1])
 		_ = w.Close() // only now the reader sees an end, and can ask why
@@ -98,7 +100,7 @@ func (s *Source) open(ctx context.Context, c *rbd.CLI) error {
 	if err := s.plan(changes); err != nil {
 		return err
 	}
-	if s.stream, err = newRecordReader(s.pipe); err != nil {
+	if s.stream, err = newRecordReader(s.ahead); err != nil {
 		return s.explain(err)
 	}
 	return s.head()
