@@ -19,6 +19,7 @@ import (
 	"github.com/ddsgo/ddsgo/engine"
 	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/internal/report"
+	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream/session"
 )
@@ -95,7 +96,7 @@ func (s *soak) step() error {
 		weight int
 		do     func() error
 	}{
-		{4, func() error { s.w.change(); return nil }},
+		{4, s.writes},
 		{6, func() error { return s.disturbed("sync", s.syncs) }},
 		{3, func() error { return s.disturbed("fold", s.folds) }},
 		{3, func() error { return s.disturbed("verify", s.verifies) }},
@@ -162,6 +163,16 @@ func (s *soak) disturbed(name string, act func(*ends) error) error {
 		return fmt.Errorf("a sync without a fault: %w", err)
 	}
 	return nil
+}
+
+// writes is the application, unless it has to wait: a killed lvcreate may have left the origin
+// suspended until the next run.
+func (s *soak) writes() error {
+	info, err := (&lvm.LVM{Runner: s.w.src}).DM().Info(context.Background(), lvm.DMName("vg0", "data"))
+	if err == nil && !info.Suspended {
+		s.w.change()
+	}
+	return err
 }
 
 func (s *soak) syncs(e *ends) error { s.since++; _, err := s.w.run(e, doSync); return err }
