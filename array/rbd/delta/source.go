@@ -41,7 +41,6 @@ type Source struct {
 	done    chan error // how the export ended
 	cancel  context.CancelFunc
 	pipe    *os.File
-	ahead   *ahead
 	fromTo  [2]string
 }
 
@@ -54,7 +53,9 @@ func Open(ctx context.Context, c *rbd.CLI, img rbd.Image, from, to string) (*Sou
 		return nil, err
 	}
 	if err := s.open(ctx, c); err != nil {
-		return nil, errors.Join(err, s.Close())
+		err = errors.Join(err, s.Close())
+		<-s.done //nolint:errcheck // how the export ended says nothing: it was cut on purpose
+		return nil, err
 	}
 	return s, nil
 }
@@ -75,7 +76,6 @@ func (s *Source) export(ctx context.Context, c *rbd.CLI) error {
 	s.pipe = r
 	ctx, s.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, func() { _ = s.Close() })
-	s.ahead = readAhead(ctx, r)
 	go func() {
 		s.done <- c.ExportDiff(ctx, w, s.Image, s.fromTo[0], s.fromTo[1])
 		_ = w.Close() // only now the reader sees an end, and can ask why
@@ -100,7 +100,7 @@ func (s *Source) open(ctx context.Context, c *rbd.CLI) error {
 	if err := s.plan(changes); err != nil {
 		return err
 	}
-	if s.stream, err = newRecordReader(s.ahead); err != nil {
+	if s.stream, err = newRecordReader(s.pipe); err != nil {
 		return s.explain(err)
 	}
 	return s.head()
