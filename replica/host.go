@@ -29,6 +29,8 @@ type Host struct {
 	Counters   func(path string) (blockdev.Counters, error)
 	// SetReadOnly sets the kernel's flag of a block device that is no logical volume.
 	SetReadOnly func(path string, readOnly bool) error
+	// FlushDisks makes durable what LVM has committed about a volume.
+	FlushDisks func(path string) error
 	// WriteSet and OpenSet are package extent's; a set is there as a whole or not at all.
 	WriteSet func(path string, h extent.ChangedSetHeader, changed extent.Seq) (extent.SetID, error)
 	OpenSet  func(path string) (*extent.ChangedSet, error)
@@ -64,8 +66,8 @@ func NewHost(store *state.Store, r run.Runner, name string, log *slog.Logger) *H
 		Store: store, Run: r, Name: name, Log: log, Now: time.Now,
 		OpenDevice: func(path string, o blockdev.Options) (blockdev.Device, error) { return openDisk(path, o) },
 		Identify:   state.Identify, Holders: blockdev.Holders, Counters: blockdev.ReadCounters,
-		SetReadOnly: blockdev.SetReadOnly,
-		WriteSet:    extent.WriteChangedSet, OpenSet: extent.OpenChangedSet, Journal: journal.OS{},
+		SetReadOnly: blockdev.SetReadOnly, FlushDisks: blockdev.FlushDisks,
+		WriteSet: extent.WriteChangedSet, OpenSet: extent.OpenChangedSet, Journal: journal.OS{},
 	}
 }
 
@@ -88,6 +90,8 @@ type lvTagger struct {
 	lvm  *lvm.LVM
 	lv   lvm.LV
 	seen bool // look only: the tags are those of lv, which was just reported
+
+	flush func(path string) error // makes the tags durable, see blockdev.FlushDisks
 }
 
 // Tags implements state.Tagger.
@@ -108,5 +112,8 @@ func (t lvTagger) Tags(ctx context.Context) ([]string, error) {
 
 // SetTags implements state.Tagger.
 func (t lvTagger) SetTags(ctx context.Context, add, del []string) error {
-	return t.lvm.SetTags(ctx, t.lv, add, del)
+	if err := t.lvm.SetTags(ctx, t.lv, add, del); err != nil || t.flush == nil {
+		return err
+	}
+	return t.flush(t.lv.Path)
 }

@@ -64,7 +64,7 @@ func (h *Host) lookAtSource(ctx context.Context, leg Leg) (*source, error) {
 		return nil, err
 	}
 	s.seen = lvs
-	s.vol = h.Store.Volume(id, lvTagger{s.lvm, s.origin, true})
+	s.vol = h.Store.Volume(id, lvTagger{lvm: s.lvm, lv: s.origin, seen: true})
 	s.names = [2]string{lvm.SnapshotName(s.origin, 1, lvs), lvm.SnapshotName(s.origin, 2, lvs)}
 	s.doc, s.docErr = s.vol.Inspect(ctx)
 	return s, nil
@@ -194,7 +194,7 @@ func (h *Host) inspectVolume(ctx context.Context, ref VolumeRef) (probeReply, er
 		if err != nil {
 			return probeReply{}, fmt.Errorf("%s: %w", ref.Device, err)
 		}
-		t.lv, t.vol = &lv, h.Store.Volume(id, lvTagger{t.lvm, lv, true})
+		t.lv, t.vol = &lv, h.Store.Volume(id, lvTagger{lvm: t.lvm, lv: lv, seen: true})
 	}
 	t.doc, err = t.vol.Inspect(ctx)
 	switch {

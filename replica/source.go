@@ -99,7 +99,7 @@ func (s *source) prepare(ctx context.Context) error {
 		return failure.With(failure.CodeRefused, s.leg.Source, "the source cannot be used", "check source in the configuration of "+s.leg.Resource, err)
 	}
 	s.origin = origin
-	s.vol = s.h.Store.Volume(s.id, lvTagger{lvm: s.lvm, lv: origin})
+	s.vol = s.h.Store.Volume(s.id, lvTagger{lvm: s.lvm, lv: origin, flush: s.h.FlushDisks})
 	lvs, err := s.lvm.Report(ctx, origin.VG)
 	if err != nil {
 		return err

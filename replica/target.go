@@ -81,7 +81,7 @@ func (h *Host) renewTarget(ctx context.Context, ref VolumeRef) (*target, error) 
 		if err != nil {
 			return nil, errors.Join(err, t.release())
 		}
-		t.vol = h.Store.Volume(id, lvTagger{lvm: t.lvm, lv: lv})
+		t.vol = h.Store.Volume(id, lvTagger{lvm: t.lvm, lv: lv, flush: h.FlushDisks})
 	}
 	err = t.vol.Reset(ctx, &state.Document{Identity: id, Device: ref.Device, Resource: ref.Resource, Role: state.RoleSecondary, Condition: state.None()})
 	if err = errors.Join(err, t.release()); err != nil {
@@ -117,7 +117,7 @@ func (t *target) prepare(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", t.ref.Device, err)
 		}
 		t.lv = &lv
-		t.vol = t.h.Store.Volume(t.id, lvTagger{lvm: t.lvm, lv: lv})
+		t.vol = t.h.Store.Volume(t.id, lvTagger{lvm: t.lvm, lv: lv, flush: t.h.FlushDisks})
 	}
 	if err := t.load(ctx); err != nil {
 		return err
