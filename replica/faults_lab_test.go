@@ -32,6 +32,14 @@ func newPairOn(t *testing.T, size int64, ssh *lab.SSHServer) (p *pair, source, t
 // thorough says that time is no object: LAB_FULL=1, as in make lab-full and make soak.
 func thorough() bool { return os.Getenv("LAB_FULL") != "" }
 
+// takesLong keeps a test out of the short form.
+func takesLong(t *testing.T) {
+	t.Helper()
+	if !thorough() {
+		t.Skip("skipped: no part of the short form (LAB_FULL=1, make lab-full and make soak run it)")
+	}
+}
+
 // condition is the target's own word for what it holds.
 func (p *pair) condition() string {
 	p.t.Helper()
@@ -123,9 +131,7 @@ func TestSourceDiskFails(t *testing.T) {
 // TestStalledDisk: the target's disk does not answer for a while, longer than the progress
 // time-out. The run waits for it, because the far end lives and says so, and finishes.
 func TestStalledDisk(t *testing.T) {
-	if !thorough() {
-		t.Skip("skipped: a stall longer than the progress time-out takes half a minute (LAB_FULL=1 runs it)")
-	}
+	takesLong(t)
 	p, _, disk := newPairOn(t, 24*mib, lab.SSHD(t))
 	p.extra = "progress_timeout: 8s, codec: none, "
 	p.configure("host: dr1, ")

@@ -17,6 +17,7 @@ import (
 // TestForcedCommand: a key that is tied to `ddsgo serve` with an allow-list, by a real sshd. The
 // pair works; another volume, another operation and any other command do not.
 func TestForcedCommand(t *testing.T) {
+	takesLong(t)
 	ssh := lab.SSHD(t)
 	p := newPair(t, 8*mib, ssh)
 	lab.Fill(t, p.source, 1, 6*mib)

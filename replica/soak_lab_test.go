@@ -36,9 +36,10 @@ type labSoak struct {
 // time or inside a command of LVM, failing and forgetful target disks, verifications, rejoins, full
 // copies, damage, holds. After each step the target is the generation that it claims or is marked;
 // where only syncs were disturbed the next plain sync puts everything right, and else what the refusals
-// say does. Environment: SEED, SOAK_TIME (a short run without it).
+// say does. Environment: SEED, SOAK_TIME (a minute without it).
 func TestSoak(t *testing.T) {
-	seed, long := uint64(1), 20*time.Second
+	takesLong(t)
+	seed, long := uint64(1), time.Minute
 	if v := os.Getenv("SEED"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		require.NoError(t, err)
