@@ -12,7 +12,10 @@ func (i Info) CreatedAt() time.Time { return parseTime(snapTimeLayout, i.Created
 
 // MetaSet writes one line of the image's metadata: it is there as a whole or not at all.
 func (c *CLI) MetaSet(ctx context.Context, img Image, key, value string) error {
-	_, err := c.call(ctx, "image-meta", "set", img.String(), key, value)
+	ctx, cancel := context.WithTimeout(ctx, c.times.Call)
+	defer cancel()
+	words := []string{"image-meta", "set", img.String(), key}
+	_, err := c.run(ctx, c.Command(append(words, value)...), c.short(append(words, "...")))
 	return err
 }
 
