@@ -70,9 +70,9 @@ func TestHistory(t *testing.T) {
 }
 
 // TestHistoryAfterCrashes: an undo delta is made before the first byte and never again, wherever a
-// run was killed. One point in seven, or all with -crash.all.
+// run was killed. One point in 13, or all with -crash.all.
 func TestHistoryAfterCrashes(t *testing.T) {
-	step := 7
+	step := 13
 	if *crashAll {
 		step = 1
 	}
