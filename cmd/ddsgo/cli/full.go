@@ -88,7 +88,7 @@ func fullVolume(ctx context.Context, env environment, r config.Resource, ev repl
 	if err != nil {
 		return report.Sync{}, err
 	}
-	leg, err := legOf(r)
+	leg, err := legOf(env, r)
 	if err != nil {
 		return report.Sync{}, err
 	}

@@ -31,8 +31,12 @@ func newHost(env environment) (*replica.Host, error) {
 }
 
 // legOf turns a resource's configuration into a leg.
-func legOf(r config.Resource) (replica.Leg, error) {
+func legOf(env environment, r config.Resource) (replica.Leg, error) {
 	l := r.LVM
+	dir, err := env.stateDir()
+	if err != nil {
+		return replica.Leg{}, err
+	}
 	codec, err := engine.ParseCodec(l.Codec)
 	if err != nil {
 		return replica.Leg{}, failure.With(failure.CodeUsage, r.At.String(), "resource "+r.Name, "ddsgo config check", err)
@@ -40,7 +44,7 @@ func legOf(r config.Resource) (replica.Leg, error) {
 	t := l.Targets[0]
 	device := t.Device
 	if l.ToImage() {
-		to, err := imageEnd(environment{}, t.Ceph, t.Device)
+		to, err := imageEnd(env, t.Ceph, t.Device)
 		if err != nil {
 			return replica.Leg{}, err
 		}
@@ -52,7 +56,7 @@ func legOf(r config.Resource) (replica.Leg, error) {
 	}
 	return replica.Leg{
 		Resource: r.Name, Source: l.Source, Device: device, SnapSize: l.SnapSize.Of, SnapExtend: extend,
-		Target:    transport.Target{Host: t.Host, Command: t.Command, StateDir: t.StateDir},
+		Target:    farEnd(t, dir),
 		ChunkSize: int64(l.ChunkSize), SubChunk: replica.SubChunk(l.SubChunk), Guard: l.Protect == "snapshot", History: l.History,
 		Codec: codec, Direct: l.Direct, ProgressTimeout: l.ProgressTimeout.D(), MaxDelay: l.SyncMaxDelay.D(), OpenSVCState: l.OpenSVCState,
 	}, nil
@@ -74,7 +78,7 @@ func openLVM(_ context.Context, env environment, r config.Resource) (array.Drive
 	if err != nil {
 		return nil, err
 	}
-	leg, err := legOf(r)
+	leg, err := legOf(env, r)
 	if err != nil {
 		return nil, err
 	}

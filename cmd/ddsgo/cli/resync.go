@@ -108,6 +108,6 @@ func openLeg(g *globals, s streams, name, verb string) (legRun, error) {
 	if err != nil {
 		return legRun{}, err
 	}
-	leg, err := legOf(r)
+	leg, err := legOf(env, r)
 	return legRun{env, h, leg}, err
 }

@@ -72,7 +72,7 @@ func runWatch(ctx context.Context, g *globals, s streams, o watchOptions, args [
 	if err != nil {
 		return err
 	}
-	legs, err := watchedLegs(env.cfg, o.all, args)
+	legs, err := watchedLegs(env, o.all, args)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,8 @@ func runWatch(ctx context.Context, g *globals, s streams, o watchOptions, args [
 }
 
 // watchedLegs are the legs whose source is here; with --all, others are left out.
-func watchedLegs(cfg *config.Config, all bool, names []string) ([]replica.Leg, error) {
+func watchedLegs(env environment, all bool, names []string) ([]replica.Leg, error) {
+	cfg := env.cfg
 	switch {
 	case all && len(names) > 0:
 		return nil, failure.Usage("--all and names exclude each other")
@@ -112,7 +113,7 @@ func watchedLegs(cfg *config.Config, all bool, names []string) ([]replica.Leg, e
 		case r.LVM.FromImage():
 			return nil, failure.With(failure.CodeUnsupported, name, "watch is for logical volumes; snapshots of an RBD image do not overflow", "ddsgo status "+name, nil)
 		}
-		leg, err := legOf(r)
+		leg, err := legOf(env, r)
 		if err != nil {
 			return nil, err
 		}

@@ -19,12 +19,13 @@ arrays:
   a: {type: hp3par, username: u}
 `))
 	require.NoError(t, err)
-	legs, err := watchedLegs(cfg, true, nil)
+	env := environment{cfg: cfg, stateDir: func() (string, error) { return "/state", nil }}
+	legs, err := watchedLegs(env, true, nil)
 	require.NoError(t, err)
 	require.Len(t, legs, 1)
 	require.Equal(t, "here", legs[0].Resource)
 	require.EqualValues(t, 50, legs[0].SnapExtend.Max(100))
-	legs, err = watchedLegs(cfg, false, []string{"elsewhere"})
+	legs, err = watchedLegs(env, false, []string{"elsewhere"})
 	require.NoError(t, err, "whoever names it is told why it does not work")
 	require.Nil(t, legs[0].SnapExtend.Max)
 	for _, c := range []struct {
@@ -32,7 +33,7 @@ arrays:
 		names []string
 		code  int
 	}{{true, []string{"here"}, failure.CodeUsage}, {false, nil, failure.CodeUsage}, {false, []string{"nobody"}, failure.CodeUsage}, {false, []string{"snaps"}, failure.CodeUnsupported}} {
-		_, err := watchedLegs(cfg, c.all, c.names)
+		_, err := watchedLegs(env, c.all, c.names)
 		code, _ := failure.CodeOf(err)
 		require.Equal(t, c.code, code, "%+v: %v", c, err)
 	}
