@@ -29,6 +29,9 @@ type Driver struct {
 // nativeFacts is the key under which an observation carries the facts for Plan.
 const nativeFacts = "facts"
 
+// nativeRefused is set on a target that answers and refuses us: the command that may help.
+const nativeRefused = "refused"
+
 // Steps of the driver.
 const (
 	stepSync    = "sync"
@@ -108,7 +111,7 @@ func (d *Driver) planUpdate(o array.Observation, g array.Goal) (array.Plan, erro
 		return array.Plan{}, array.Refuse("", "ddsgo sync "+d.Leg.Resource+" on the source's host", "a sync runs on the source's host")
 	}
 	if !dst.Reachable {
-		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: dst.Site, Reason: dst.Error, Next: "ddsgo sync " + d.Leg.Resource + " when it answers"}
+		return array.Plan{}, unread(dst, "ddsgo sync "+d.Leg.Resource)
 	}
 	var f Facts
 	if raw, ok := src.Native[nativeFacts].(json.RawMessage); !ok || json.Unmarshal(raw, &f) != nil {
@@ -126,6 +129,14 @@ func (d *Driver) planUpdate(o array.Observation, g array.Goal) (array.Plan, erro
 	}
 	step := array.Step{ID: stepSync, Site: SiteSource, Action: action, Command: "sync " + d.Leg.Source + " to " + d.Leg.Name()}
 	return array.Plan{Authoritative: SiteSource, Steps: append([]array.Step{step}, details(plan)...)}, nil
+}
+
+// unread is why a target could not be read: it does not answer, or it does and refuses us.
+func unread(dst array.Side, again string) error {
+	if next, ok := dst.Native[nativeRefused].(string); ok {
+		return array.Refuse("", next, "%s: %s", dst.Site, dst.Error)
+	}
+	return &array.Error{Kind: array.KindUnreachable, Site: dst.Site, Reason: dst.Error, Next: again + " when it answers"}
 }
 
 // details are what the one step does inside, for people who ask for the plan. Sync does
@@ -166,7 +177,7 @@ func (d *Driver) planRelease(o array.Observation, g array.Goal) (array.Plan, err
 	case !o.Side(SiteSource).Reachable:
 		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: SiteSource, Reason: o.Side(SiteSource).Error}
 	case !dst.Reachable:
-		return array.Plan{}, &array.Error{Kind: array.KindUnreachable, Site: dst.Site, Reason: dst.Error, Next: "ddsgo resume " + d.Leg.Resource + " when it answers"}
+		return array.Plan{}, unread(dst, "ddsgo resume "+d.Leg.Resource)
 	case dst.Role == array.RolePrimary:
 		return array.Plan{}, array.Refuse("", "ddsgo status "+d.Leg.Resource, "%s was promoted: nothing is sent to a primary", dst.Site)
 	case o.Replication != array.Held:

@@ -8,6 +8,7 @@ import (
 	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/generation"
+	"github.com/ddsgo/ddsgo/internal/failure"
 	"github.com/ddsgo/ddsgo/lvm"
 	"github.com/ddsgo/ddsgo/state"
 	"github.com/ddsgo/ddsgo/stream/session"
@@ -119,6 +120,10 @@ func (d *Driver) observeTarget(ctx context.Context, o *array.Observation) (Targe
 	if err != nil {
 		side.Error = err.Error()
 		o.Link = array.LinkDown
+		var f *failure.Error
+		if errors.As(err, &f) && f.Code == failure.CodeRefused {
+			o.Link, side.Native[nativeRefused] = array.LinkUp, f.Next
+		}
 		return TargetFacts{Condition: TargetUnreachable, Detail: err.Error()}, side
 	}
 	o.Link = array.LinkUp

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ddsgo/ddsgo/array"
 	"github.com/ddsgo/ddsgo/blockdev"
 	"github.com/ddsgo/ddsgo/generation"
 	"github.com/ddsgo/ddsgo/internal/failure"
@@ -257,4 +258,21 @@ func TestShrunkSource(t *testing.T) {
 	w.refused(Reconcile(f).Err(f), failure.CodeRefused, "has shrunk")
 	f.OriginSize = volumeBytes
 	require.NoError(t, Reconcile(f).Err(f))
+}
+
+// TestRefusalIsNoSilence: a target that answers and refuses our key is not called unreachable.
+func TestRefusalIsNoSilence(t *testing.T) {
+	w := copied(t)
+	w.far = func(h *Host) { h.Allow = &Allow{Devices: []string{"/dev/vg1/other"}} }
+	e := w.start(nil)
+	d := &Driver{Host: e.near, Leg: w.theLeg(), Opt: SyncOptions{Dial: e.dial}}
+	o, err := d.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, array.LinkUp, o.Link)
+	sum, err := array.Run(t.Context(), d, array.Goal{Verb: array.Update}, array.Options{Resource: "app"})
+	e.serving.Wait()
+	require.Error(t, err)
+	require.Equal(t, failure.CodeRefused, sum.ExitCode, sum.Reason)
+	require.Contains(t, sum.Reason, "may not reach the volume")
+	require.Contains(t, sum.Next, "forced command")
 }
