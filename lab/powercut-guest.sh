@@ -8,13 +8,13 @@ export PATH=$PATH:/usr/sbin:/sbin
 die() { echo "boot $round: $*"; lvm lvs -a -o lv_name,vg_name,lv_attr,origin,snap_percent,lv_tags; dmsetup info -c; exit 1; }
 cat >/tmp/ddsgo.yaml <<CONF
 resources:
-  app: {source: $S, snap_size: 100%, $([ $((round % 3)) != 2 ] || echo "direct: true, ")targets: [{device: $D, state_dir: /mnt/far, command: [$LABDIR/ddsgo]}]}
+  app: {source: $S, snap_size: 100%, $([ $((round % 3)) != 2 ] || echo "direct: true, ")targets: [{device: $D, state_dir: /run/far, command: [$LABDIR/ddsgo]}]}
 CONF
-ddsgo() { "$LABDIR/ddsgo" --config /tmp/ddsgo.yaml --state-dir /mnt/near "$@"; }
+ddsgo() { "$LABDIR/ddsgo" --config /tmp/ddsgo.yaml --state-dir /run/near "$@"; }
 sum() { dd if="$1" iflag=direct bs=1M status=none | sha256sum | cut -d' ' -f1; }
 # holds prints the condition and the generation that the target claims.
 holds() {
-	ddsgo status --json | tr -d ' \n' >/tmp/status
+	{ ddsgo status --json | tr -d ' \n'; echo; } >/tmp/status
 	sed -n 's/.*"condition":"\([a-z]*\)".*/\1/p' /tmp/status
 	sed -n 's/.*"condition":"[a-z]*","generation":{"uuid":"\([^"]*\)".*/\1/p' /tmp/status
 }
@@ -29,7 +29,7 @@ write() { # somewhere, between 4 and 1024 KiB
 	dd if=/dev/urandom of=$S bs=4k count=$blocks seek=$((RANDOM % 3800)) oflag=direct conv=notrunc status=none || die "a write to the source failed"
 }
 
-mkdir -p /mnt/near /mnt/far
+mkdir -p /run/near /run/far
 RANDOM=$((seed * 100 + round))
 if [ "$round" = 0 ]; then
 	for vg in src:a dst:b; do
@@ -37,13 +37,13 @@ if [ "$round" = 0 ]; then
 		lvm lvcreate -y -q -L 16m -n state "${vg%:*}" >/dev/null && mkfs.ext4 -q "/dev/${vg%:*}/state" || die "state"
 	done
 	lvm lvcreate -y -q -L 16m -n app-data src >/dev/null && lvm lvcreate -y -q -L 16m -n copy dst >/dev/null || die "volumes"
-	mount /dev/src/state /mnt/near && mount /dev/dst/state /mnt/far || die "mount"
+	mount /dev/src/state /run/near && mount /dev/dst/state /run/far || die "mount"
 	write
 	ddsgo full app || die "full"
 	remember
 else
 	lvm vgchange -q -ay >/dev/null || die "vgchange"
-	mount /dev/src/state /mnt/near && mount /dev/dst/state /mnt/far || die "mount"
+	mount /dev/src/state /run/near && mount /dev/dst/state /run/far || die "mount"
 	{ read -r cond; read -r gen; } < <(holds)
 	case $cond in
 	clean)
