@@ -56,10 +56,10 @@ func runFull(ctx context.Context, g *globals, s streams, o fullOptions, name str
 	if err != nil {
 		return err
 	}
-	r, ok := env.cfg.Resources[name]
+	r, err := resource(env.cfg, name)
 	switch {
-	case !ok:
-		return failure.Usage("unknown resource %q; known: %s", name, known(env.cfg))
+	case err != nil:
+		return err
 	case r.Driver != config.DriverLVM:
 		return failure.With(failure.CodeUnsupported, name, "full copies are for logical volumes; this is a resource of driver "+r.Driver, "ddsgo array create "+name, nil)
 	}

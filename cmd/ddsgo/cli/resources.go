@@ -68,6 +68,15 @@ func (sel *selection) resources(cfg *config.Config, args []string, noneIsAll boo
 	return names, nil
 }
 
+// resource is the one of that name, or a refusal that names those that there are.
+func resource(cfg *config.Config, name string) (config.Resource, error) {
+	r, ok := cfg.Resources[name]
+	if !ok {
+		return r, failure.Usage("unknown resource %q; known: %s", name, known(cfg))
+	}
+	return r, nil
+}
+
 func known(cfg *config.Config) string {
 	if len(cfg.Resources) == 0 {
 		return "none (the configuration has no resources)"

@@ -94,10 +94,10 @@ func openLeg(g *globals, s streams, name, verb string) (legRun, error) {
 	if err != nil {
 		return legRun{}, err
 	}
-	r, ok := env.cfg.Resources[name]
+	r, err := resource(env.cfg, name)
 	switch {
-	case !ok:
-		return legRun{}, failure.Usage("unknown resource %q; known: %s", name, known(env.cfg))
+	case err != nil:
+		return legRun{}, err
 	case r.Driver != config.DriverLVM:
 		return legRun{}, failure.With(failure.CodeUnsupported, name, verb+" is for logical volumes; this is a resource of driver "+r.Driver, "ddsgo status "+name, nil)
 	}

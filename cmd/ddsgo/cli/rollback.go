@@ -53,10 +53,10 @@ func runRollback(ctx context.Context, g *globals, s streams, o rollbackOptions, 
 	if err != nil {
 		return err
 	}
-	r, ok := env.cfg.Resources[name]
+	r, err := resource(env.cfg, name)
 	switch {
-	case !ok:
-		return failure.Usage("unknown resource %q; known: %s", name, known(env.cfg))
+	case err != nil:
+		return err
 	case r.LVM == nil || !r.LVM.ToImage():
 		return failure.With(failure.CodeUnsupported, name, "only a copy on an RBD image keeps generations to go back to", "ddsgo status "+name, nil)
 	}

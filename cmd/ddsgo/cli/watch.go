@@ -100,10 +100,10 @@ func watchedLegs(env environment, all bool, names []string) ([]replica.Leg, erro
 	}
 	var legs []replica.Leg
 	for _, name := range names {
-		r, ok := cfg.Resources[name]
+		r, err := resource(cfg, name)
 		switch {
-		case !ok:
-			return nil, failure.Usage("unknown resource %q; known: %s", name, known(cfg))
+		case err != nil:
+			return nil, err
 		case r.Driver != config.DriverLVM && all:
 			continue
 		case r.Driver != config.DriverLVM:
