@@ -19,6 +19,7 @@ want losetup mount
 want unshare util-linux
 want pgrep procps
 want make make
+[ -x /usr/bin/python3 ] || need="$need python3" # the sample driver's language
 # User-mode Linux and a compiler for its shim only where the kernel itself has no device-mapper.
 if ! "$(dirname "$0")/direct.sh" >/dev/null 2>&1; then
 	want linux.uml user-mode-linux
